@@ -1,0 +1,3 @@
+#ifndef FORGE_OS_H
+#define FORGE_OS_H
+#endif

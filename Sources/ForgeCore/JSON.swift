@@ -1,0 +1,77 @@
+/// A JSON value as evidence needs it: members keep their order, a duplicate key does not parse, integers stay integers.
+///
+/// Messages between daemons are `Codable`; this type is for bytes that are hashed, signed or come from a stranger.
+package indirect enum JSON: Hashable, Sendable {
+    case null
+    case bool(Bool)
+    case int(Int64)
+    case double(Double)
+    case string(String)
+    case array([JSON])
+    case object(Object)
+
+    /// Members in the order they were written, each key once.
+    package struct Object: Hashable, Sendable {
+        package private(set) var keys: [String] = []
+        private var values: [String: JSON] = [:]
+
+        package init() {}
+
+        package subscript(key: String) -> JSON? {
+            get { values[key] }
+            set {
+                if let newValue {
+                    if values.updateValue(newValue, forKey: key) == nil { keys.append(key) }
+                } else if values.removeValue(forKey: key) != nil {
+                    keys.removeAll { $0 == key }
+                }
+            }
+        }
+
+        package var count: Int { keys.count }
+        package var isEmpty: Bool { keys.isEmpty }
+        package var members: some Sequence<(key: String, value: JSON)> { keys.lazy.map { (key: $0, value: self.values[$0]!) } }
+
+        /// Equal when the members are, whatever their order (RFC 8259: an object is unordered).
+        package static func == (a: Object, b: Object) -> Bool { a.values == b.values }
+        package func hash(into hasher: inout Hasher) { hasher.combine(values) }
+    }
+}
+
+extension JSON: ExpressibleByStringLiteral, ExpressibleByIntegerLiteral, ExpressibleByBooleanLiteral, ExpressibleByArrayLiteral,
+    ExpressibleByDictionaryLiteral, ExpressibleByNilLiteral
+{
+    package init(stringLiteral value: String) { self = .string(value) }
+    package init(integerLiteral value: Int64) { self = .int(value) }
+    package init(booleanLiteral value: Bool) { self = .bool(value) }
+    package init(arrayLiteral elements: JSON...) { self = .array(elements) }
+    package init(nilLiteral: ()) { self = .null }
+
+    /// A key written twice in a literal is a bug, so it traps.
+    package init(dictionaryLiteral elements: (String, JSON)...) {
+        var object = Object()
+        for (key, value) in elements {
+            precondition(object[key] == nil, "key `\(key)` is written twice")
+            object[key] = value
+        }
+        self = .object(object)
+    }
+}
+
+extension JSON {
+    package var string: String? { if case .string(let value) = self { value } else { nil } }
+    package var int: Int64? { if case .int(let value) = self { value } else { nil } }
+    package var bool: Bool? { if case .bool(let value) = self { value } else { nil } }
+    package var array: [JSON]? { if case .array(let value) = self { value } else { nil } }
+    package var object: Object? { if case .object(let value) = self { value } else { nil } }
+    /// An integer counts as a number too.
+    package var number: Double? {
+        switch self {
+        case .int(let value): Double(value)
+        case .double(let value): value
+        default: nil
+        }
+    }
+
+    package subscript(key: String) -> JSON? { object?[key] }
+}
