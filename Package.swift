@@ -144,5 +144,6 @@ let package = Package(
         program("forge-verify", ["COpenSSL", "CSQLite"]),
 
         tests("ForgeCoreTests", ["ForgeCore"]),
+        tests("ForgeGateTests", ["ForgeCore", "ForgeGate"]),
     ]
 )
