@@ -1,4 +1,204 @@
 #ifndef FORGE_KERNELS_H
 #define FORGE_KERNELS_H
+// The kernel table: every piece of heavy arithmetic in Forge, behind one struct of function pointers.
+//
+// owns      what each operation computes, as a formula with shapes; the rules below; the table's layout
+// promises  no operation allocates, prints or keeps a global; work goes through the stream handed in;
+//           every output element is summed in one fixed order, so results have the same bits whatever the number of
+//           threads and, row for row, whatever the other rows in the call: a row alone equals that row among sixteen
+// never     reassociates (no fast-math), reads past an extent, or chooses an order by timing
+// flow      fk_cpu_ops(level) or dlopen("libforge-cuda.so") + fk_ops_open(abi) → table → stream_open → operations
+//
+// Conventions. Row-major float32 unless named otherwise. `int64_t` for every extent and stride; strides count
+// elements. Extents of zero are fine and do nothing. Pointers may have any alignment a float may have. Outputs do not
+// alias inputs unless it says so. A status other than FK_OK means nothing was launched.
+#include <stddef.h>
 #include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define FK_ABI 1u
+/// Columns a packed panel holds, on every CPU.
+#define FK_PANEL 32
+
+typedef enum fk_status {
+    FK_OK = 0,
+    FK_UNSUPPORTED = 1,  // this backend does not have that combination of options
+    FK_BAD_SHAPE = 2,    // extents, strides or workspace do not fit together
+    FK_DEVICE = 3,       // the device refused
+    FK_MEMORY = 4,       // no memory
+} fk_status;
+
+/// One queue of work: a thread pool on the CPU, a CUDA stream on a GPU. Calls on one stream run in order, one at a time.
+typedef struct fk_stream_state *fk_stream;
+
+/// How gemm_pack finds B[k,n] in its source.
+typedef enum fk_layout {
+    FK_NK = 0,  // source is [n,k] with row stride ld: B[k,n] = src[n*ld + k]  (a weight, for y = x·Wᵀ)
+    FK_KN = 1,  // source is [k,n] with row stride ld: B[k,n] = src[k*ld + n]  (a weight for dx = dy·W, or x for dW = dyᵀ·x)
+} fk_layout;
+
+typedef enum fk_rope_layout {
+    FK_ROPE_HALF = 0,         // pairs (i, i + d/2): Hugging Face Llama and Mistral
+    FK_ROPE_INTERLEAVED = 1,  // pairs (2i, 2i + 1): native Mistral weights
+} fk_rope_layout;
+
+/// What stays the same over one AdamW step (Loshchilov & Hutter 2019, arXiv:1711.05101; torch.optim.AdamW).
+typedef struct fk_adamw {
+    float lr, beta1, beta2, eps, weight_decay;
+    float bias1;  // 1 - beta1^t
+    float bias2;  // 1 - beta2^t
+    float scale;  // multiplies the gradient first: min(1, clip / norm)
+} fk_adamw;
+
+/// Attention over packed rows: row t of q, k, v and out holds token t of the batch, heads side by side.
+typedef struct fk_attn_shape {
+    int64_t tokens;              // rows
+    int64_t sequences;           // cu_seqlens has sequences + 1 entries, from 0 to tokens, never falling
+    int64_t q_heads, kv_heads;   // q_heads is a multiple of kv_heads; q head h reads kv head h / (q_heads / kv_heads)
+    int64_t head_dim;            // d, 1...256
+    int64_t q_stride, kv_stride, o_stride;  // elements from one row to the next
+    int64_t window;              // a query sees at most this many keys, itself included; 0 is no limit
+    float scale;                 // usually 1/sqrt(d)
+} fk_attn_shape;
+
+/// Attention of new tokens over keys and values kept in blocks (serving).
+typedef struct fk_paged_shape {
+    int64_t tokens;              // query rows
+    int64_t q_heads, kv_heads, head_dim;
+    int64_t q_stride, o_stride;  // elements from one row of q (of out) to the next
+    int64_t block_size;          // positions a block holds; a pool is [blocks, block_size, kv_heads, head_dim] float32
+    int64_t table_stride;        // entries from one row of block_table to the next
+    int64_t window;              // as above
+    float scale;
+} fk_paged_shape;
+
+typedef struct fk_ops {
+    uint32_t abi;          // FK_ABI
+    const char *name;      // "reference", "avx2", "avx512", "cuda"
+    int32_t device;        // 0: pointers are the host's; otherwise they came from `alloc`
+
+    // -- streams and memory -------------------------------------------------------------------------------------
+    /// Opens a stream of `threads` workers, the caller included (CPU; 0 means one), or on device `index` (GPU).
+    fk_status (*stream_open)(fk_stream *out, int32_t threads, int32_t index);
+    void (*stream_close)(fk_stream s);
+    /// Waits until everything given to the stream is done.
+    fk_status (*sync)(fk_stream s);
+    /// 64-byte aligned, zeroed memory the operations can use.
+    fk_status (*alloc)(void **out, size_t bytes, fk_stream s);
+    void (*release)(void *memory, fk_stream s);
+    /// Between any two of host and device.
+    fk_status (*copy)(void *dst, const void *src, size_t bytes, fk_stream s);
+
+    // -- matrices -----------------------------------------------------------------------------------------------
+    /// packed[p][k][j] = B[k, 32p + j], zero beyond n.   packed: fk_packed_count(k, n) floats
+    fk_status (*gemm_pack)(float *packed, const float *src, int64_t k, int64_t n, int64_t ld, fk_layout layout, fk_stream s);
+    /// out[m,n] = (accumulate ? out[m,n] : 0) + Σ_k a[m,k] B[k,n], the terms added in the order of k.
+    /// a[m,k] is at a[m*a_rs + k*a_cs]; out row stride ldo. Splitting k over accumulating calls changes no bit.
+    fk_status (*gemm)(float *out, const float *a, const float *packed, int64_t m, int64_t k, int64_t n, int64_t a_rs,
+                      int64_t a_cs, int64_t ldo, int32_t accumulate, fk_stream s);
+
+    // -- layers -------------------------------------------------------------------------------------------------
+    /// sum = x + add; out[n,d] = sum[n,d] * rstd[n] * w[d], rstd[n] = 1/sqrt(mean_d(sum^2) + eps)
+    /// `add` and `sum` may both be NULL (then sum is x); sum may alias x or add; rstd may be NULL.
+    fk_status (*rmsnorm_fwd)(float *out, float *sum, float *rstd, const float *x, const float *add, const float *w,
+                             int64_t n, int64_t d, float eps, fk_stream s);
+    /// dx[n,d] (+)= rstd (dy w - x rstd² mean_d(dy w x)); dw[d] += Σ_n dy x rstd, rows in order. dx may alias dy;
+    /// add_dx != 0 adds to dx instead of replacing it (then dx must not alias dy); dw may be NULL.
+    fk_status (*rmsnorm_bwd)(float *dx, float *dw, const float *dy, const float *x, const float *w, const float *rstd,
+                             int64_t n, int64_t d, int32_t add_dx, fk_stream s);
+    /// Turns the pairs of every head of every row in place by the angle of its position:
+    /// (a, b) → (a c - b s', b c + a s'), s' = inverse ? -s : s. x [tokens, heads, d] with row stride x_stride;
+    /// cosines, sines [positions, d/2]; position [tokens] indexes them.
+    fk_status (*rope)(float *x, const int32_t *position, const float *cosines, const float *sines, int64_t tokens,
+                      int64_t heads, int64_t d, int64_t x_stride, fk_rope_layout layout, int32_t inverse, fk_stream s);
+    /// out[n,f] = g/(1 + e^-g) * u with g = gu[n, f], u = gu[n, width + f].   gu [n, 2 width], out [n, width]
+    fk_status (*swiglu_fwd)(float *out, const float *gu, int64_t n, int64_t width, fk_stream s);
+    /// dgu from dy and gu; dgu may alias gu. If `out` is not NULL it receives the forward result again.
+    fk_status (*swiglu_bwd)(float *dgu, float *out, const float *dy, const float *gu, int64_t n, int64_t width, fk_stream s);
+    /// out[t,:] = w[ids[t],:].   w [vocabulary, d]; an id outside is FK_BAD_SHAPE
+    fk_status (*embed_fwd)(float *out, const float *w, const int32_t *ids, int64_t n, int64_t d, int64_t vocabulary, fk_stream s);
+    /// dw[ids[t],:] += dy[t,:], in the order of t.
+    fk_status (*embed_bwd)(float *dw, const float *dy, const int32_t *ids, int64_t n, int64_t d, int64_t vocabulary, fk_stream s);
+
+    // -- attention ----------------------------------------------------------------------------------------------
+    /// Causal attention inside each sequence; keys of other sequences do not exist. out[t,h] = Σ_j softmax_j(scale q·k_j) v_j.
+    /// lse [tokens, q_heads] receives the natural log of the softmax denominators (NULL if not wanted).
+    /// Keys are taken in blocks of 64 counted from the start of the sequence (Dao 2023, arXiv:2307.08691, alg. 1).
+    fk_status (*attn_fwd)(float *out, float *lse, const float *q, const float *k, const float *v, const int32_t *cu_seqlens,
+                          const fk_attn_shape *shape, fk_stream s);
+    /// dq, dk, dv (replaced, same strides as q, k, v) from dout, and what the forward pass had and gave.
+    /// delta: workspace [tokens, q_heads].
+    fk_status (*attn_bwd)(float *dq, float *dk, float *dv, float *delta, const float *dout, const float *q, const float *k,
+                          const float *v, const float *out, const float *lse, const int32_t *cu_seqlens,
+                          const fk_attn_shape *shape, fk_stream s);
+    /// Row t belongs to sequence row_of[t] (a row of block_table) and has position position[t]; it sees the positions
+    /// 0...position[t] of that sequence, position p being in block block_table[row, p / block_size] at p % block_size.
+    /// out[t,h] = Σ_p softmax_p(scale q·k_p) v_p. The order of summation depends on p alone, never on block_size, on the
+    /// other rows or on the number of threads.
+    fk_status (*paged_attn)(float *out, const float *q, const float *kpool, const float *vpool, const int32_t *block_table,
+                            const int32_t *row_of, const int32_t *position, const fk_paged_shape *shape, fk_stream s);
+
+    // -- loss ---------------------------------------------------------------------------------------------------
+    /// The output projection and cross-entropy in one, by chunks of rows: logits = x·Wᵀ are never stored whole.
+    /// logp[n] = logit[target] - logsumexp(logits), 0 where target < 0 (that row is masked);
+    /// if dx is not NULL: dx[n,d] = weight Σ_v (softmax - onehot) W, dw[v,d] += weight Σ_n (softmax - onehot) x, rows in
+    /// order; masked rows give 0. weight is 1 / (targets of the whole optimiser step).
+    /// packed_nk: W packed FK_NK. packed_kn: W packed FK_KN (only read if dx). workspace: fk_linear_ce_workspace bytes.
+    fk_status (*linear_ce)(float *logp, float *dx, float *dw, const float *x, const float *packed_nk, const float *packed_kn,
+                           const int32_t *targets, int64_t n, int64_t d, int64_t vocabulary, float weight, void *workspace,
+                           size_t workspace_bytes, fk_stream s);
+    /// logp[n] = logits[n,target] - logsumexp(logits[n,:]); 0 where target < 0.
+    fk_status (*logprob)(float *logp, const float *logits, const int32_t *targets, int64_t n, int64_t vocabulary, fk_stream s);
+
+    // -- elements -----------------------------------------------------------------------------------------------
+    /// out = alpha x + beta y (y may be NULL: out = alpha x). out may alias x or y.
+    fk_status (*axpby)(float *out, float alpha, const float *x, float beta, const float *y, int64_t n, fk_stream s);
+    /// *out = Σ x², in double, in one fixed order. partials: fk_sumsq_partials(n) doubles of workspace.
+    fk_status (*sumsq)(double *out, double *partials, const float *x, int64_t n, fk_stream s);
+    /// p ← p (1 - lr wd); m ← β₁m + (1-β₁)g; v ← β₂v + (1-β₂)g²; p ← p - lr (m/bias1) / (√(v/bias2) + eps), g scaled first.
+    fk_status (*adamw)(float *p, float *m, float *v, const float *g, int64_t n, const fk_adamw *step, fk_stream s);
+    /// Round to nearest, ties to even; NaN stays NaN.
+    fk_status (*to_bf16)(uint16_t *out, const float *x, int64_t n, fk_stream s);
+    fk_status (*from_bf16)(float *out, const uint16_t *x, int64_t n, fk_stream s);
+} fk_ops;
+
+/// The door of a kernel library opened at run time; NULL if it does not speak that ABI. `libforge-cuda.so` exports it.
+typedef const fk_ops *(*fk_ops_open_fn)(uint32_t abi);
+
+typedef enum fk_cpu_level { FK_CPU_REFERENCE = 0, FK_CPU_AVX2 = 1, FK_CPU_AVX512 = 2 } fk_cpu_level;
+
+/// The widest level this CPU and kernel can run (cpuid and xgetbv).
+fk_cpu_level fk_cpu_best(void);
+/// The table of one level, or NULL if this CPU cannot run it.
+const fk_ops *fk_cpu_ops(fk_cpu_level level);
+
+/// Floats that gemm_pack writes.
+static inline int64_t fk_packed_count(int64_t k, int64_t n) { return (n + FK_PANEL - 1) / FK_PANEL * FK_PANEL * k; }
+static inline int64_t fk_sumsq_partials(int64_t n) { return (n + 65535) / 65536; }
+/// Rows linear_ce works on at a time.
+#define FK_CE_ROWS 256
+static inline size_t fk_linear_ce_workspace(int64_t d, int64_t vocabulary) {
+    return (size_t)(FK_CE_ROWS * vocabulary + fk_packed_count(FK_CE_ROWS, d)) * sizeof(float) + 64;
+}
+
+// -- the CPU's stream, for kernels in this library -------------------------------------------------------------------
+
+/// Runs body(context, task, scratch) for task in 0..<tasks on the stream's workers, in any order, and returns when all
+/// are done. scratch: FK_SCRATCH bytes, 64-byte aligned, the worker's own.
+#define FK_SCRATCH (2u << 20)
+typedef void (*fk_body)(void *context, int64_t task, void *scratch);
+void fk_run(fk_stream s, int64_t tasks, fk_body body, void *context);
+int32_t fk_stream_threads(fk_stream s);
+
+/// Registers-only multiply-add rate of one thread for about `milliseconds`, in FLOP/s: what "share of peak" is a share of.
+double fk_measure_peak(fk_cpu_level level, int32_t milliseconds);
+/// The same on all workers of a stream at once.
+double fk_measure_peak_all(fk_cpu_level level, int32_t milliseconds, fk_stream s);
+
+#ifdef __cplusplus
+}
+#endif
 #endif
