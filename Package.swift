@@ -144,6 +144,7 @@ let package = Package(
         program("forge-verify", ["COpenSSL", "CSQLite"]),
 
         tests("ForgeCoreTests", ["ForgeCore"]),
+        tests("ForgeDataTests", ["ForgeCore", "ForgeCrypto", "ForgeData", "ForgeTokenizer"]),
         tests("ForgeConfigTests", ["ForgeCore", "ForgeConfig"]),
         tests("ForgeGateTests", ["ForgeCore", "ForgeGate"]),
     ]
