@@ -54,7 +54,7 @@ let package = Package(
         library("ForgeCore"),
         library("ForgeGate", ["ForgeCore"]),
         library("ForgeOS", ["ForgeCore", "CForgeOS", "CSystemd"]),
-        library("ForgeCrypto", ["ForgeCore", "COpenSSL"]),
+        library("ForgeCrypto", ["ForgeCore", "ForgeOS", "COpenSSL"]),
         library("ForgeConfig", ["ForgeCore", "CYAML"]),
         library("ForgeTensor", ["ForgeCore", "CForgeKernels"]),
 
@@ -88,7 +88,7 @@ let package = Package(
             "ForgeHTTP",
             [
                 "ForgeCore", "ForgeOS", nioCore, nioPosix, nioHTTP1,
-                .product(name: "Hummingbird", package: "hummingbird"),
+                .product(name: "HummingbirdCore", package: "hummingbird"),
                 .product(name: "HTTPTypes", package: "swift-http-types"),
                 .product(name: "Logging", package: "swift-log"),
             ]),
@@ -144,8 +144,18 @@ let package = Package(
         program("forge-verify", ["COpenSSL", "CSQLite"]),
 
         tests("ForgeCoreTests", ["ForgeCore"]),
-        tests("ForgeDataTests", ["ForgeCore", "ForgeCrypto", "ForgeData", "ForgeTokenizer"]),
         tests("ForgeConfigTests", ["ForgeCore", "ForgeConfig"]),
         tests("ForgeGateTests", ["ForgeCore", "ForgeGate"]),
+        tests("ForgeAuditTests", ["ForgeAudit", "ForgeCore", "ForgeCrypto", "ForgeGate", "ForgeOS"]),
+        tests("ForgeCatalogTests", ["ForgeCatalog", "ForgeCore", "ForgeOS"]),
+        tests("ForgeOSTests", ["ForgeCore", "ForgeOS"]),
+        tests("ForgeHTTPTests", ["ForgeCore", "ForgeOS", "ForgeHTTP"]),
+        tests("ForgeDaemonTests", ["ForgeCore", "ForgeOS", "ForgeConfig", "ForgeGate", "ForgeHTTP", "ForgeDaemon"]),
+        tests("ForgeCryptoTests", ["ForgeCore", "ForgeOS", "ForgeCrypto"]),
+        tests("ForgeArtifactTests", ["ForgeCore", "ForgeOS", "ForgeCrypto", "ForgeArtifact"]),
+        tests("ForgeVaultTests", ["ForgeCore", "ForgeOS", "ForgeCrypto", "ForgeArtifact", "ForgeGate", "ForgeVault"]),
+        tests("ForgeTokenizerTests", ["ForgeCore", "ForgeTokenizer"]),
+        tests("ForgeDataTests", ["ForgeCore", "ForgeCrypto", "ForgeOS", "ForgeTokenizer", "ForgeData"]),
+        tests("ForgeInferenceTests", ["ForgeCore", "ForgeInference", "ForgeModel", "ForgeTensor", "ForgeTokenizer"]),
     ]
 )
