@@ -1,1 +1,0 @@
-#include "forge_kernels.h"

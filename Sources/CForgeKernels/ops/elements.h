@@ -1,0 +1,163 @@
+// Element by element: scaled sums, the sum of squares, AdamW, and bfloat16.
+FK_INLINE uint16_t FK(bf16_of)(float x) {
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    if ((bits & 0x7fffffffu) > 0x7f800000u) return (uint16_t)((bits >> 16) | 0x40u);  // quiet NaN
+    return (uint16_t)((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
+}
+FK_INLINE float FK(of_bf16)(uint16_t x) {
+    const uint32_t bits = (uint32_t)x << 16;
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+#ifdef FK_REFERENCE
+
+static fk_status FK(axpby)(float *out, float alpha, const float *x, float beta, const float *y, int64_t n, fk_stream s) {
+    (void)s;
+    for (int64_t i = 0; i < n; i++) out[i] = (float)((double)alpha * x[i] + (y ? (double)beta * y[i] : 0.0));
+    return FK_OK;
+}
+
+static fk_status FK(sumsq)(double *out, double *partials, const float *x, int64_t n, fk_stream s) {
+    (void)s;
+    (void)partials;
+    double sum = 0;
+    for (int64_t i = 0; i < n; i++) sum += (double)x[i] * x[i];
+    *out = sum;
+    return FK_OK;
+}
+
+static fk_status FK(adamw)(float *p, float *m, float *v, const float *g, int64_t n, const fk_adamw *a, fk_stream s) {
+    (void)s;
+    for (int64_t i = 0; i < n; i++) {
+        const double gradient = (double)g[i] * a->scale;
+        m[i] = (float)((double)a->beta1 * m[i] + (1.0 - a->beta1) * gradient);
+        v[i] = (float)((double)a->beta2 * v[i] + (1.0 - a->beta2) * gradient * gradient);
+        const double decayed = p[i] * (1.0 - (double)a->lr * a->weight_decay);
+        p[i] = (float)(decayed - a->lr * (m[i] / (double)a->bias1) / (__builtin_sqrt(v[i] / (double)a->bias2) + a->eps));
+    }
+    return FK_OK;
+}
+
+static fk_status FK(to_bf16)(uint16_t *out, const float *x, int64_t n, fk_stream s) {
+    (void)s;
+    for (int64_t i = 0; i < n; i++) out[i] = FK(bf16_of)(x[i]);
+    return FK_OK;
+}
+
+static fk_status FK(from_bf16)(float *out, const uint16_t *x, int64_t n, fk_stream s) {
+    (void)s;
+    for (int64_t i = 0; i < n; i++) out[i] = FK(of_bf16)(x[i]);
+    return FK_OK;
+}
+
+#else
+
+enum { FK(chunk) = 65536 };
+struct FK(element_job) {
+    float *out, *m, *v;
+    const float *x, *y;
+    const uint16_t *halves;
+    uint16_t *to;
+    double *partials;
+    int64_t n;
+    float alpha, beta;
+    const fk_adamw *adam;
+};
+
+static void FK(axpby_chunk)(void *context, int64_t task, void *scratch) {
+    (void)scratch;
+    const struct FK(element_job) *job = context;
+    const int64_t end = fk_min(job->n, (task + 1) * FK(chunk));
+    const vf alpha = vset(job->alpha), beta = vset(job->beta);
+    for (int64_t i = task * FK(chunk); i < end; i += 16) {
+        vf value = alpha * vload_n(job->x + i, end - i);
+        if (job->y) value = vfma(beta, vload_n(job->y + i, end - i), value);
+        vstore_n(job->out + i, value, end - i);
+    }
+}
+
+static fk_status FK(axpby)(float *out, float alpha, const float *x, float beta, const float *y, int64_t n, fk_stream s) {
+    struct FK(element_job) job = {.out = out, .x = x, .y = y, .n = n, .alpha = alpha, .beta = beta};
+    fk_run(s, fk_ceil(n, FK(chunk)), FK(axpby_chunk), &job);
+    return FK_OK;
+}
+
+static void FK(sumsq_chunk)(void *context, int64_t task, void *scratch) {
+    (void)scratch;
+    const struct FK(element_job) *job = context;
+    const int64_t end = fk_min(job->n, (task + 1) * FK(chunk));
+    double lanes[16] = {0};
+    for (int64_t i = task * FK(chunk); i < end; i += 16) {
+        _Alignas(64) float x[16];
+        vstore(x, vload_n(job->x + i, end - i));
+        FK_UNROLL for (int l = 0; l < 16; l++) lanes[l] += (double)x[l] * (double)x[l];
+    }
+    double sum = 0;
+    for (int l = 0; l < 16; l++) sum += lanes[l];
+    job->partials[task] = sum;
+}
+
+static fk_status FK(sumsq)(double *out, double *partials, const float *x, int64_t n, fk_stream s) {
+    struct FK(element_job) job = {.x = x, .partials = partials, .n = n};
+    fk_run(s, fk_ceil(n, FK(chunk)), FK(sumsq_chunk), &job);
+    double sum = 0;
+    for (int64_t i = 0; i < fk_ceil(n, FK(chunk)); i++) sum += partials[i];
+    *out = sum;
+    return FK_OK;
+}
+
+static void FK(adamw_chunk)(void *context, int64_t task, void *scratch) {
+    (void)scratch;
+    const struct FK(element_job) *job = context;
+    const fk_adamw *a = job->adam;
+    const int64_t end = fk_min(job->n, (task + 1) * FK(chunk));
+    const vf b1 = vset(a->beta1), b2 = vset(a->beta2), c1 = vset((float)(1.0 - (double)a->beta1)), c2 = vset((float)(1.0 - (double)a->beta2));
+    const vf keep = vset((float)(1.0 - (double)a->lr * a->weight_decay)), rate = vset((float)((double)a->lr / a->bias1));
+    const vf spread = vset((float)(1.0 / __builtin_sqrt((double)a->bias2))), eps = vset(a->eps), scale = vset(a->scale);
+    for (int64_t i = task * FK(chunk); i < end; i += 16) {
+        const int64_t lanes = end - i;
+        const vf g = vload_n(job->x + i, lanes) * scale;
+        const vf m = vfma(c1, g, b1 * vload_n(job->m + i, lanes)), v = vfma(c2 * g, g, b2 * vload_n(job->v + i, lanes));
+        const vf p = keep * vload_n(job->out + i, lanes) - rate * m / vfma(vsqrt(v), spread, eps);
+        vstore_n(job->m + i, m, lanes);
+        vstore_n(job->v + i, v, lanes);
+        vstore_n(job->out + i, p, lanes);
+    }
+}
+
+static fk_status FK(adamw)(float *p, float *m, float *v, const float *g, int64_t n, const fk_adamw *step, fk_stream s) {
+    struct FK(element_job) job = {.out = p, .m = m, .v = v, .x = g, .n = n, .adam = step};
+    fk_run(s, fk_ceil(n, FK(chunk)), FK(adamw_chunk), &job);
+    return FK_OK;
+}
+
+static void FK(to_bf16_chunk)(void *context, int64_t task, void *scratch) {
+    (void)scratch;
+    const struct FK(element_job) *job = context;
+    const int64_t end = fk_min(job->n, (task + 1) * FK(chunk));
+    for (int64_t i = task * FK(chunk); i < end; i++) job->to[i] = FK(bf16_of)(job->x[i]);
+}
+
+static fk_status FK(to_bf16)(uint16_t *out, const float *x, int64_t n, fk_stream s) {
+    struct FK(element_job) job = {.to = out, .x = x, .n = n};
+    fk_run(s, fk_ceil(n, FK(chunk)), FK(to_bf16_chunk), &job);
+    return FK_OK;
+}
+
+static void FK(from_bf16_chunk)(void *context, int64_t task, void *scratch) {
+    (void)scratch;
+    const struct FK(element_job) *job = context;
+    const int64_t end = fk_min(job->n, (task + 1) * FK(chunk));
+    for (int64_t i = task * FK(chunk); i < end; i++) job->out[i] = FK(of_bf16)(job->halves[i]);
+}
+
+static fk_status FK(from_bf16)(float *out, const uint16_t *x, int64_t n, fk_stream s) {
+    struct FK(element_job) job = {.out = out, .halves = x, .n = n};
+    fk_run(s, fk_ceil(n, FK(chunk)), FK(from_bf16_chunk), &job);
+    return FK_OK;
+}
+
+#endif

@@ -1,0 +1,176 @@
+// gemm_pack and gemm: out[m,n] (+)= Σ_k a[m,k] B[k,n], B packed into panels of 32 columns.
+#ifdef FK_REFERENCE
+
+static fk_status FK(gemm_pack)(float *packed, const float *src, int64_t k, int64_t n, int64_t ld, fk_layout layout, fk_stream s) {
+    (void)s;
+    for (int64_t p = 0; p < fk_ceil(n, FK_PANEL); p++)
+        for (int64_t kk = 0; kk < k; kk++)
+            for (int64_t j = 0; j < FK_PANEL; j++) {
+                const int64_t col = p * FK_PANEL + j;
+                packed[(p * k + kk) * FK_PANEL + j] = col >= n ? 0.0f : layout == FK_NK ? src[col * ld + kk] : src[kk * ld + col];
+            }
+    return FK_OK;
+}
+
+static fk_status FK(gemm)(float *out, const float *a, const float *packed, int64_t m, int64_t k, int64_t n, int64_t a_rs,
+                          int64_t a_cs, int64_t ldo, int32_t accumulate, fk_stream s) {
+    (void)s;
+    for (int64_t i = 0; i < m; i++)
+        for (int64_t j = 0; j < n; j++) {
+            double sum = accumulate ? out[i * ldo + j] : 0.0;
+            for (int64_t kk = 0; kk < k; kk++)
+                sum += (double)a[i * a_rs + kk * a_cs] * packed[((j / FK_PANEL) * k + kk) * FK_PANEL + j % FK_PANEL];
+            out[i * ldo + j] = (float)sum;
+        }
+    return FK_OK;
+}
+
+#else
+
+struct FK(pack_job) { float *packed; const float *src; int64_t k, n, ld; fk_layout layout; };
+
+static void FK(pack_panel)(void *context, int64_t p, void *scratch) {
+    (void)scratch;
+    const struct FK(pack_job) *job = context;
+    const int64_t k = job->k, ld = job->ld, cols = fk_min(FK_PANEL, job->n - p * FK_PANEL);
+    float *to = job->packed + p * k * FK_PANEL;
+    if (job->layout == FK_KN) {
+        const float *from = job->src + p * FK_PANEL;
+        for (int64_t kk = 0; kk < k; kk++) {
+            vstore(to + kk * FK_PANEL, vload_n(from + kk * ld, cols));
+            vstore(to + kk * FK_PANEL + 16, vload_n(from + kk * ld + 16, fk_max(0, cols - 16)));
+        }
+        return;
+    }
+    for (int64_t half = 0; half < 2; half++) {
+        const int64_t here = fk_max(0, fk_min(16, cols - 16 * half));
+        const float *from = job->src + (p * FK_PANEL + 16 * half) * ld;
+        for (int64_t kk = 0; kk < k; kk += 16) {
+            const int64_t deep = fk_min(16, k - kk);
+            vf block[16];
+            FK_UNROLL for (int64_t i = 0; i < 16; i++) block[i] = i < here ? vload_n(from + i * ld + kk, deep) : vset(0.0f);
+            vtranspose(block);
+            for (int64_t i = 0; i < deep; i++) vstore(to + (kk + i) * FK_PANEL + 16 * half, block[i]);
+        }
+    }
+}
+
+static fk_status FK(gemm_pack)(float *packed, const float *src, int64_t k, int64_t n, int64_t ld, fk_layout layout, fk_stream s) {
+    if (k < 0 || n < 0) return FK_BAD_SHAPE;
+    struct FK(pack_job) job = {packed, src, k, n, ld, layout};
+    fk_run(s, fk_ceil(n, FK_PANEL), FK(pack_panel), &job);
+    return FK_OK;
+}
+
+struct FK(gemm_job) {
+    float *out;
+    const float *a, *packed;
+    int64_t m, k, n, a_rs, a_cs, ldo;
+    int32_t accumulate;
+    int64_t row_block, panel_block, row_blocks;
+};
+
+// Depth of one pass: 256 · 32 · 4 bytes of B are one L1 (or a small part of L2), 12 rows of A beside them.
+#define FK_DEPTH 256
+
+/// to[kk][rows] from `rows` (at most MR) rows of a. Writes up to 16 floats past the end of the block.
+FK_INLINE void FK(pack_rows)(float *to, const float *a, int64_t a_rs, int64_t a_cs, int64_t rows, int64_t k, int64_t rows_after) {
+    if (a_cs == 1) {
+        for (int64_t kk = 0; kk < k; kk += 16) {
+            const int64_t deep = fk_min(16, k - kk);
+            vf block[16];
+            FK_UNROLL for (int64_t i = 0; i < 16; i++) block[i] = i < rows ? vload_n(a + i * a_rs + kk, deep) : vset(0.0f);
+            vtranspose(block);
+            for (int64_t i = 0; i < deep; i++) vstore(to + (kk + i) * rows, block[i]);
+        }
+    } else if (a_rs == 1 && rows + rows_after >= 16) {
+        for (int64_t kk = 0; kk < k; kk++) vstore(to + kk * rows, vload(a + kk * a_cs));
+    } else {
+        for (int64_t kk = 0; kk < k; kk++)
+            for (int64_t i = 0; i < rows; i++) to[kk * rows + i] = a[i * a_rs + kk * a_cs];
+    }
+}
+
+/// One to four rows: no packing of a, several panels at once so that enough sums are under way.
+FK_INLINE void FK(thin_fixed)(const int rows, const int panels, float *out, int64_t ldo, int64_t cols, const float *a,
+                              int64_t a_rs, int64_t a_cs, const float *b, int64_t k, int acc) {
+    vf s[4][8];
+    FK_UNROLL for (int i = 0; i < rows; i++)
+        FK_UNROLL for (int v = 0; v < 2 * panels; v++)
+            s[i][v] = acc ? vload_n(out + i * ldo + 16 * v, fk_max(0, cols - 16 * v)) : vset(0.0f);
+    for (int64_t kk = 0; kk < k; kk++) {
+        vf av[4];
+        FK_UNROLL for (int i = 0; i < rows; i++) av[i] = vset(a[i * a_rs + kk * a_cs]);
+        FK_UNROLL for (int p = 0; p < panels; p++)
+            FK_UNROLL for (int h = 0; h < 2; h++) {
+                const vf bv = vload(b + (p * k + kk) * FK_PANEL + 16 * h);
+                FK_UNROLL for (int i = 0; i < rows; i++) s[i][2 * p + h] = vfma(av[i], bv, s[i][2 * p + h]);
+            }
+    }
+    FK_UNROLL for (int i = 0; i < rows; i++)
+        FK_UNROLL for (int v = 0; v < 2 * panels; v++) vstore_n(out + i * ldo + 16 * v, s[i][v], fk_max(0, cols - 16 * v));
+}
+
+static void FK(gemm_thin)(const struct FK(gemm_job) *job, int64_t panel, int64_t panel_end) {
+    while (panel < panel_end) {
+        const int64_t wide = job->m == 1 ? 4 : job->m == 2 ? 3 : 2;
+        const int64_t step = panel_end - panel >= wide ? wide : 1;
+        const float *b = job->packed + panel * job->k * FK_PANEL;
+        float *out = job->out + panel * FK_PANEL;
+        const int64_t cols = fk_min(step * FK_PANEL, job->n - panel * FK_PANEL);
+#define FK_THIN(r, p) FK(thin_fixed)(r, p, out, job->ldo, cols, job->a, job->a_rs, job->a_cs, b, job->k, job->accumulate)
+        switch (job->m) {
+        case 1: if (step > 1) FK_THIN(1, 4); else FK_THIN(1, 1); break;
+        case 2: if (step > 1) FK_THIN(2, 3); else FK_THIN(2, 1); break;
+        case 3: if (step > 1) FK_THIN(3, 2); else FK_THIN(3, 1); break;
+        default: if (step > 1) FK_THIN(4, 2); else FK_THIN(4, 1); break;
+        }
+#undef FK_THIN
+        panel += step;
+    }
+}
+
+static void FK(gemm_task)(void *context, int64_t task, void *scratch) {
+    const struct FK(gemm_job) *job = context;
+    const int64_t panels = fk_ceil(job->n, FK_PANEL);
+    const int64_t panel0 = task / job->row_blocks * job->panel_block, panel_end = fk_min(panels, panel0 + job->panel_block);
+    if (job->m <= 4) {
+        FK(gemm_thin)(job, panel0, panel_end);
+        return;
+    }
+    const int64_t row0 = task % job->row_blocks * job->row_block, row_end = fk_min(job->m, row0 + job->row_block);
+    float *packed_a = scratch;
+    for (int64_t k0 = 0; k0 == 0 || k0 < job->k; k0 += FK_DEPTH) {
+        const int64_t depth = fk_min(FK_DEPTH, job->k - k0);
+        const int acc = job->accumulate || k0 > 0;
+        for (int64_t row = row0; row < row_end; row += MR) {
+            const int64_t rows = fk_min(MR, row_end - row);
+            FK(pack_rows)(packed_a, job->a + row * job->a_rs + k0 * job->a_cs, job->a_rs, job->a_cs, rows, depth, job->m - row - rows);
+            for (int64_t panel = panel0; panel < panel_end; panel++) {
+                const float *b = job->packed + (panel * job->k + k0) * FK_PANEL;
+                for (int64_t part = 0; part < FK_PANEL; part += 16 * NV) {
+                    const int64_t col = panel * FK_PANEL + part;
+                    if (col >= job->n) break;
+                    tile_packed(rows, job->out + row * job->ldo + col, job->ldo, fk_min(16 * NV, job->n - col), packed_a, b + part, depth, acc);
+                }
+            }
+        }
+    }
+}
+
+static fk_status FK(gemm)(float *out, const float *a, const float *packed, int64_t m, int64_t k, int64_t n, int64_t a_rs,
+                          int64_t a_cs, int64_t ldo, int32_t accumulate, fk_stream s) {
+    if (m < 0 || k < 0 || n < 0 || ldo < n) return FK_BAD_SHAPE;
+    if (m == 0 || n == 0) return FK_OK;
+    struct FK(gemm_job) job = {out, a, packed, m, k, n, a_rs, a_cs, ldo, accumulate, 96, 16, 0};
+    const int64_t panels = fk_ceil(n, FK_PANEL);
+    // Work for every thread, also where the matrix is small: the cut never shows in the results.
+    const int64_t wanted = 8 * fk_stream_threads(s);
+    while (job.row_block > MR && fk_ceil(m, job.row_block) * fk_ceil(panels, job.panel_block) < wanted) job.row_block /= 2;
+    while (job.panel_block > 4 && fk_ceil(m, job.row_block) * fk_ceil(panels, job.panel_block) < wanted) job.panel_block /= 2;
+    job.row_blocks = fk_ceil(m, job.row_block);
+    fk_run(s, job.row_blocks * fk_ceil(panels, job.panel_block), FK(gemm_task), &job);
+    return FK_OK;
+}
+
+#endif

@@ -1,0 +1,198 @@
+// The CPU's stream: a pool of threads that takes numbered tasks from a counter.
+//
+// A worker joins a job only while it is open, and the caller, once the counter is used up, closes the job and waits for
+// those who joined. A worker that the machine did not run in time is therefore never waited for: beside a busy
+// neighbour two threads are not slower than one. Waiting spins for some tens of microseconds, then parks on a futex.
+// No thread is pinned, so the pool works where affinity calls are denied.
+#define _GNU_SOURCE
+#include <errno.h>
+#include <linux/futex.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+enum { SPINS = 3000, THREADS_MAX = 512 };
+// state: joined workers in the low 16 bits, then one bit that says the job is open.
+#define JOINED 0xffffu
+#define OPEN 0x10000u
+
+struct fk_stream_state {
+    _Alignas(64) _Atomic uint32_t epoch;     // grows with every job; idle workers wait on it
+    _Atomic uint32_t sleepers;
+    _Atomic uint32_t stop;
+    _Alignas(64) _Atomic uint32_t state;
+    _Atomic uint32_t caller_waits;
+    _Alignas(64) _Atomic int64_t next;
+    int64_t tasks;
+    fk_body body;
+    void *context;
+    int32_t threads;
+    pthread_t *handles;
+    char *scratch;
+};
+
+struct start { fk_stream s; int32_t index; };
+
+static long futex(_Atomic uint32_t *word, int op, uint32_t value) {
+    return syscall(SYS_futex, (uint32_t *)word, op | FUTEX_PRIVATE_FLAG, value, NULL, NULL, 0);
+}
+
+static inline void relax(void) {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#endif
+}
+
+static void take(fk_stream s, void *scratch) {
+    const int64_t tasks = s->tasks;
+    for (;;) {
+        const int64_t task = atomic_fetch_add_explicit(&s->next, 1, memory_order_relaxed);
+        if (task >= tasks) return;
+        s->body(s->context, task, scratch);
+    }
+}
+
+/// Joins the open job, if there is one, and works on it.
+static void join_job(fk_stream s, void *scratch) {
+    uint32_t state = atomic_load(&s->state);
+    do {
+        if (!(state & OPEN)) return;
+    } while (!atomic_compare_exchange_weak(&s->state, &state, state + 1));
+    take(s, scratch);
+    // Seen by the caller's check of `state` or woken by it: both sides use sequentially consistent operations.
+    const uint32_t left = atomic_fetch_sub(&s->state, 1) - 1;
+    if (!(left & OPEN) && (left & JOINED) == 0 && atomic_load(&s->caller_waits)) futex(&s->state, FUTEX_WAKE, 1);
+}
+
+static void *worker(void *argument) {
+    const struct start start = *(struct start *)argument;
+    free(argument);
+    const fk_stream s = start.s;
+    void *scratch = s->scratch + (size_t)start.index * FK_SCRATCH;
+    uint32_t seen = 0;
+    for (;;) {
+        uint32_t epoch = atomic_load(&s->epoch);
+        for (int i = 0; epoch == seen && i < SPINS; i++) {
+            relax();
+            epoch = atomic_load(&s->epoch);
+        }
+        while (epoch == seen) {
+            atomic_fetch_add(&s->sleepers, 1);
+            futex(&s->epoch, FUTEX_WAIT, seen);
+            atomic_fetch_sub(&s->sleepers, 1);
+            epoch = atomic_load(&s->epoch);
+        }
+        seen = epoch;
+        if (atomic_load(&s->stop)) return NULL;
+        join_job(s, scratch);
+    }
+}
+
+void fk_run(fk_stream s, int64_t tasks, fk_body body, void *context) {
+    if (tasks <= 0) return;
+    if (tasks == 1 || s->threads == 1) {
+        for (int64_t task = 0; task < tasks; task++) body(context, task, s->scratch);
+        return;
+    }
+    s->tasks = tasks;
+    s->body = body;
+    s->context = context;
+    atomic_store(&s->next, 0);
+    atomic_store(&s->state, OPEN);  // nobody is joined here: the last job ended with that
+    atomic_fetch_add(&s->epoch, 1);
+    if (atomic_load(&s->sleepers)) futex(&s->epoch, FUTEX_WAKE, THREADS_MAX);
+    take(s, s->scratch);
+    uint32_t state = atomic_fetch_and(&s->state, ~OPEN) & ~OPEN;
+    for (int i = 0; (state & JOINED) && i < SPINS; i++) {
+        relax();
+        state = atomic_load(&s->state);
+    }
+    if (state & JOINED) {
+        atomic_store(&s->caller_waits, 1);
+        while ((state = atomic_load(&s->state)) & JOINED) futex(&s->state, FUTEX_WAIT, state);
+        atomic_store(&s->caller_waits, 0);
+    }
+}
+
+int32_t fk_stream_threads(fk_stream s) { return s->threads; }
+
+fk_status fk_stream_open_cpu(fk_stream *out, int32_t threads, int32_t index) {
+    if (index != 0 || threads > THREADS_MAX) return FK_BAD_SHAPE;
+    if (threads < 1) threads = 1;
+    const fk_stream s = aligned_alloc(64, (sizeof *s + 63) & ~(size_t)63);
+    if (!s) return FK_MEMORY;
+    memset(s, 0, sizeof *s);
+    s->threads = threads;
+    s->handles = calloc((size_t)threads, sizeof *s->handles);
+    s->scratch = aligned_alloc(4096, (size_t)threads * FK_SCRATCH);
+    if (!s->handles || !s->scratch) {
+        free(s->handles);
+        free(s->scratch);
+        free(s);
+        return FK_MEMORY;
+    }
+    // Workers take no signals: handlers belong to the threads of the program.
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    pthread_attr_t attributes;
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, 1 << 20);
+    for (int32_t i = 1; i < threads; i++) {
+        struct start *start = malloc(sizeof *start);
+        if (start) *start = (struct start){s, i};
+        if (!start || pthread_create(&s->handles[i], &attributes, worker, start) != 0) {
+            free(start);
+            s->threads = i;  // fewer workers give the same results
+            break;
+        }
+    }
+    pthread_attr_destroy(&attributes);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    *out = s;
+    return FK_OK;
+}
+
+void fk_stream_close_cpu(fk_stream s) {
+    if (!s) return;
+    atomic_store(&s->stop, 1);
+    atomic_fetch_add(&s->epoch, 1);
+    futex(&s->epoch, FUTEX_WAKE, THREADS_MAX);
+    for (int32_t i = 1; i < s->threads; i++) pthread_join(s->handles[i], NULL);
+    free(s->handles);
+    free(s->scratch);
+    free(s);
+}
+
+fk_status fk_sync_cpu(fk_stream s) {
+    (void)s;
+    return FK_OK;
+}
+
+fk_status fk_alloc_cpu(void **out, size_t bytes, fk_stream s) {
+    (void)s;
+    // From 2 MiB on whole pages of 2 MiB, which the kernel may map as one.
+    const size_t alignment = bytes >= (2u << 20) ? (2u << 20) : 64;
+    const size_t rounded = (bytes + alignment - 1) / alignment * alignment;
+    void *memory = aligned_alloc(alignment, rounded ? rounded : alignment);
+    if (!memory) return FK_MEMORY;
+    memset(memory, 0, rounded ? rounded : alignment);
+    *out = memory;
+    return FK_OK;
+}
+
+void fk_release_cpu(void *memory, fk_stream s) {
+    (void)s;
+    free(memory);
+}
+
+fk_status fk_copy_cpu(void *dst, const void *src, size_t bytes, fk_stream s) {
+    (void)s;
+    memmove(dst, src, bytes);
+    return FK_OK;
+}
