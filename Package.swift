@@ -144,6 +144,7 @@ let package = Package(
         program("forge-verify", ["COpenSSL", "CSQLite"]),
 
         tests("ForgeCoreTests", ["ForgeCore"]),
+        tests("ForgeCLITests", ["ForgeCore", "ForgeCLI"]),
         tests("ForgeConfigTests", ["ForgeCore", "ForgeConfig"]),
         tests("ForgeGateTests", ["ForgeCore", "ForgeGate"]),
         tests("ForgeAuditTests", ["ForgeAudit", "ForgeCore", "ForgeCrypto", "ForgeGate", "ForgeOS"]),

@@ -1,1 +1,3 @@
-// forge
+import ForgeCLI
+
+await ForgeCommand.start()
