@@ -1,7 +1,11 @@
 // Which table this CPU can run, how many CPUs this process may use, and how fast one thread multiplies at most.
 #define _GNU_SOURCE
+#include <fcntl.h>
 #include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "internal.h"
 
@@ -28,11 +32,48 @@ const fk_ops *fk_cpu_ops(fk_cpu_level level) {
     }
 }
 
-int32_t fk_affine_cpus(void) {
+/// Reads a small file; 0 bytes if there is none.
+static size_t slurp(const char *path, char *to, size_t most) {
+    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return 0;
+    const ssize_t got = read(fd, to, most - 1);
+    close(fd);
+    to[got > 0 ? got : 0] = 0;
+    return got > 0 ? (size_t)got : 0;
+}
+
+/// The smallest quota of this process's control group and its parents (cgroup v2 `cpu.max`), rounded up; 0 if none.
+static int32_t quota_cpus(void) {
+    char text[4096], path[4096 + 64];
+    if (!slurp("/proc/self/cgroup", text, sizeof text)) return 0;
+    char *group = strstr(text, "0::/");
+    if (!group) return 0;
+    group += 3;
+    group[strcspn(group, "\n")] = 0;
+    int32_t smallest = 0;
+    for (;;) {
+        snprintf(path, sizeof path, "/sys/fs/cgroup%s/cpu.max", group);
+        char limit[64];
+        if (slurp(path, limit, sizeof limit) && limit[0] != 'm') {
+            char *end;
+            const long quota = strtol(limit, &end, 10), period = strtol(end, NULL, 10);
+            if (quota > 0 && period > 0) {
+                const int32_t cpus = (int32_t)((quota + period - 1) / period);
+                if (smallest == 0 || cpus < smallest) smallest = cpus;
+            }
+        }
+        char *slash = strrchr(group, '/');
+        if (!slash) return smallest;
+        *slash = 0;
+    }
+}
+
+int32_t fk_usable_cpus(void) {
     cpu_set_t set;
-    if (sched_getaffinity(0, sizeof set, &set) != 0) return 1;
-    const int count = CPU_COUNT(&set);
-    return count < 1 ? 1 : count;
+    const int32_t affine = sched_getaffinity(0, sizeof set, &set) == 0 ? (int32_t)CPU_COUNT(&set) : 1;
+    const int32_t quota = quota_cpus();
+    const int32_t usable = quota > 0 && quota < affine ? quota : affine;
+    return usable < 1 ? 1 : usable;
 }
 
 static double seconds(void) {

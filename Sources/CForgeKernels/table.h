@@ -11,12 +11,7 @@
 #include "ops/attention.h"
 #include "ops/linear_ce.h"
 #include "ops/elements.h"
-#if __has_include("ops/paged_attention.h")
 #include "ops/paged_attention.h"
-#define FK_PAGED FK(paged_attn)
-#else
-#define FK_PAGED NULL
-#endif
 
 /// Multiply-adds in registers only: chains enough to hide the latency.
 double FK(peak_loop)(int64_t rounds) {
@@ -61,7 +56,7 @@ const fk_ops FK(table) = {
     .embed_bwd = FK(embed_bwd),
     .attn_fwd = FK(attn_fwd),
     .attn_bwd = FK(attn_bwd),
-    .paged_attn = FK_PAGED,
+    .paged_attn = FK(paged_attn),
     .linear_ce = FK(linear_ce),
     .logprob = FK(logprob),
     .axpby = FK(axpby),

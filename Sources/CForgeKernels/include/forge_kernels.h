@@ -175,6 +175,9 @@ fk_cpu_level fk_cpu_best(void);
 /// The table of one level, or NULL if this CPU cannot run it.
 const fk_ops *fk_cpu_ops(fk_cpu_level level);
 
+/// CPUs this process may keep busy: its affinity mask, cut to its control group's quota.
+int32_t fk_usable_cpus(void);
+
 /// Floats that gemm_pack writes.
 static inline int64_t fk_packed_count(int64_t k, int64_t n) { return (n + FK_PANEL - 1) / FK_PANEL * FK_PANEL * k; }
 static inline int64_t fk_sumsq_partials(int64_t n) { return (n + 65535) / 65536; }

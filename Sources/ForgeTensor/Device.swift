@@ -1,0 +1,53 @@
+import CForgeKernels
+package import ForgeCore
+
+/// A stream of work on one backend: a pool of threads, or a GPU's queue. Operations run in the order they are called.
+///
+/// Not Sendable: one owner drives it, from one thread at a time.
+@safe package final class Device {
+    package let backend: Backend
+    package let threads: Int
+    let stream: fk_stream
+
+    /// - Parameter threads: workers, the caller included; nil takes the CPUs this process may use (affinity and cgroup quota).
+    ///   The number never shows in a result.
+    /// - Throws: `.environment` without memory for the workers' scratch.
+    package init(_ backend: Backend = .best, threads: Int? = nil) throws(Fault) {
+        let wanted = threads ?? Device.usableCPUs
+        precondition((1...512).contains(wanted), "a device has 1 to 512 threads")
+        var stream: fk_stream?
+        let status = unsafe backend.table.pointee.stream_open(&stream, Int32(wanted), 0)
+        guard status == FK_OK, let stream = unsafe stream else { throw Device.fault(status, "open a compute stream") }
+        self.backend = backend
+        unsafe self.stream = stream
+        self.threads = Int(unsafe fk_stream_threads(stream))
+    }
+
+    deinit { unsafe backend.table.pointee.stream_close(stream) }
+
+    package static var usableCPUs: Int { Int(fk_usable_cpus()) }
+
+    /// Multiply-adds per second from registers alone, times two: what a share of peak is a share of. Takes about `milliseconds`.
+    package func measuredPeak(milliseconds: Int = 50) -> Double {
+        unsafe fk_measure_peak_all(fk_cpu_level(rawValue: UInt32(backend.level.rawValue)), Int32(milliseconds), stream)
+    }
+
+    var ops: fk_ops { unsafe backend.table.pointee }
+
+    /// A shape mismatch is a bug; what the machine refuses is a fault.
+    func check(_ status: fk_status, _ what: StaticString) throws(Fault) {
+        precondition(status != FK_BAD_SHAPE, "\(what): extents do not fit together")
+        if status != FK_OK { throw Device.fault(status, "\(what)") }
+    }
+
+    static func fault(_ status: fk_status, _ what: String) -> Fault {
+        switch status {
+        case FK_UNSUPPORTED:
+            Fault(.environment, "compute.unsupported", "cannot \(what)", why: "this backend does not have that operation", remedy: "use the CPU backend")
+        case FK_MEMORY:
+            Fault(.environment, "compute.memory", "cannot \(what)", why: "there is not enough memory", remedy: "take a smaller batch or model", retryable: true)
+        default:
+            Fault(.environment, "compute.device", "cannot \(what)", why: "the device refused", remedy: "see the daemon's log", retryable: true)
+        }
+    }
+}
