@@ -1,0 +1,164 @@
+// Attention of new tokens over keys and values kept in blocks (Kwon et al. 2023, arXiv:2309.06180).
+//
+// One task is one row and one kv head: it reads one sequence and nothing of the other rows, so a row's bits cannot depend on its company. Keys
+// come in splits of 64 counted from position 0, never by blocks, so they cannot depend on the block size either. Each product, maximum and sum
+// is the one attn_fwd makes for that query, in the same order: serving and training give the same bits, not only the same numbers.
+
+static int FK(paged_bad)(const fk_paged_shape *a) {
+    if (a->tokens < 0 || a->kv_heads < 1 || a->q_heads < 1 || a->q_heads % a->kv_heads) return 1;
+    if (a->head_dim < 1 || a->head_dim > 256 || a->block_size < 1 || a->window < 0) return 1;
+    return a->q_stride < a->q_heads * a->head_dim || a->o_stride < a->q_heads * a->head_dim;
+}
+
+/// Elements from the start of a pool to the row of one position and kv head.
+FK_INLINE int64_t FK(paged_at)(const fk_paged_shape *a, const int32_t *table, int64_t position, int64_t g) {
+    const int64_t block = table[position / a->block_size];
+    return ((block * a->block_size + position % a->block_size) * a->kv_heads + g) * a->head_dim;
+}
+
+#ifdef FK_REFERENCE
+
+static fk_status FK(paged_attn)(float *out, const float *q, const float *kpool, const float *vpool, const int32_t *block_table,
+                                const int32_t *row_of, const int32_t *position, const fk_paged_shape *a, fk_stream s) {
+    (void)s;
+    if (FK(paged_bad)(a)) return FK_BAD_SHAPE;
+    const int64_t d = a->head_dim, group = a->q_heads / a->kv_heads;
+    for (int64_t t = 0; t < a->tokens; t++)
+        for (int64_t h = 0; h < a->q_heads; h++) {
+            const int32_t *table = block_table + row_of[t] * a->table_stride;
+            const int64_t last = position[t], first = a->window ? fk_max(0, last - a->window + 1) : 0;
+            const float *query = q + t * a->q_stride + h * d;
+            double largest = -1e300, total = 0, sum[256] = {0};
+            for (int64_t j = first; j <= last; j++) {
+                const double score = FK(score)(query, kpool + FK(paged_at)(a, table, j, h / group), d, a->scale);
+                if (score > largest) largest = score;
+            }
+            for (int64_t j = first; j <= last; j++) {
+                const int64_t at = FK(paged_at)(a, table, j, h / group);
+                const double p = __builtin_exp(FK(score)(query, kpool + at, d, a->scale) - largest);
+                total += p;
+                for (int64_t e = 0; e < d; e++) sum[e] += p * vpool[at + e];
+            }
+            for (int64_t e = 0; e < d; e++) out[t * a->o_stride + h * d + e] = (float)(sum[e] / total);
+        }
+    return FK_OK;
+}
+
+#else
+
+struct FK(paged_job) {
+    float *out;
+    const float *q, *kpool, *vpool;
+    const int32_t *block_table, *row_of, *position;
+    const fk_paged_shape *a;
+};
+
+enum { FK(split) = 64, FK(pair) = 2 };
+
+/// scores[h][j] = Σ_e query[h][e] kt[e][j] in the order of e, for one or two heads and the 64 keys of a split.
+FK_INLINE void FK(paged_scores)(const int heads, float *scores, const float *query, const float *kt, int64_t d) {
+    vf s[FK(pair)][4];
+    FK_UNROLL for (int h = 0; h < heads; h++)
+        FK_UNROLL for (int v = 0; v < 4; v++) s[h][v] = vset(0.0f);
+    for (int64_t e = 0; e < d; e++)
+        FK_UNROLL for (int v = 0; v < 4; v++) {
+            const vf k = vload(kt + e * FK(split) + 16 * v);
+            FK_UNROLL for (int h = 0; h < heads; h++) s[h][v] = vfma(k, vset(query[h * 256 + e]), s[h][v]);
+        }
+    FK_UNROLL for (int h = 0; h < heads; h++)
+        FK_UNROLL for (int v = 0; v < 4; v++) vstore(scores + h * FK(split) + 16 * v, s[h][v]);
+}
+
+/// o[h][e] = o[h][e] fade[h] + Σ_j p[h][j] v_j[e] in the order of j, for `lanes` elements (at most 16 nv) from v + e.
+FK_INLINE void FK(paged_values)(const int heads, const int nv, float *o, const float *p, const float *fade, const float *v,
+                                const int64_t *at, int64_t from, int64_t to, int64_t lanes) {
+    vf s[FK(pair)][4];
+    FK_UNROLL for (int h = 0; h < heads; h++)
+        FK_UNROLL for (int i = 0; i < nv; i++) s[h][i] = vload(o + h * 256 + 16 * i) * vset(fade[h]);
+    for (int64_t j = from; j < to; j++)
+        FK_UNROLL for (int i = 0; i < nv; i++) {
+            const vf x = lanes == 16 * nv ? vload(v + at[j] + 16 * i) : vload_n(v + at[j] + 16 * i, lanes - 16 * i);
+            FK_UNROLL for (int h = 0; h < heads; h++) s[h][i] = vfma(x, vset(p[h * FK(split) + j]), s[h][i]);
+        }
+    FK_UNROLL for (int h = 0; h < heads; h++)
+        FK_UNROLL for (int i = 0; i < nv; i++) vstore(o + h * 256 + 16 * i, s[h][i]);
+}
+
+/// The softmax of one head moves on by one split: scores become weights. Returns by how much what was summed before fades.
+FK_INLINE float FK(paged_weights)(float *scores, float *largest, float *total, int64_t from, int64_t to) {
+    for (int64_t j = 0; j < FK(split); j++)
+        if (j < from || j >= to) scores[j] = -__builtin_inff();
+    float top = *largest;
+    for (int64_t j = from; j < to; j++) top = scores[j] > top ? scores[j] : top;
+    _Alignas(64) float fade[16];
+    vstore(fade, vexp(vset(*largest) - vset(top)));
+    for (int64_t j = 0; j < FK(split); j += 16) vstore(scores + j, vexp(vload(scores + j) - vset(top)));
+    float sum = *total * fade[0];
+    for (int64_t j = from; j < to; j++) sum = sum + scores[j];
+    *total = sum;
+    *largest = top;
+    return fade[0];
+}
+
+FK_INLINE void FK(paged_heads)(const int heads, const struct FK(paged_job) *job, float *scores, float *fade, float *o, const float *query,
+                               const float *kt, float *largest, float *total, const int64_t *at, int64_t from, int64_t to, int64_t d) {
+    FK(paged_scores)(heads, scores, query, kt, d);
+    FK_UNROLL for (int h = 0; h < heads; h++) fade[h] = FK(paged_weights)(scores + h * FK(split), largest + h, total + h, from, to);
+    int64_t e = 0;
+    for (; e + 64 <= d; e += 64) FK(paged_values)(heads, 4, o + e, scores, fade, job->vpool + e, at, from, to, 64);
+    for (; e < d; e += 16) FK(paged_values)(heads, 1, o + e, scores, fade, job->vpool + e, at, from, to, fk_min(16, d - e));
+}
+
+static void FK(paged_task)(void *context, int64_t task, void *scratch) {
+    const struct FK(paged_job) *job = context;
+    const fk_paged_shape *a = job->a;
+    enum { S = FK(split), P = FK(pair) };
+    const int64_t t = task / a->kv_heads, g = task % a->kv_heads, d = a->head_dim, group = a->q_heads / a->kv_heads;
+    const int64_t last = job->position[t], start = a->window ? fk_max(0, last - a->window + 1) : 0;
+    const int32_t *table = job->block_table + job->row_of[t] * a->table_stride;
+    const float minus = -__builtin_inff();
+    float *kt = scratch, *query = kt + 256 * S;
+    // Heads of a group in turns of at most `P`, so that a group of any size fits the scratch.
+    for (int64_t h0 = 0; h0 < group; h0 += P) {
+        const int heads = (int)fk_min(P, group - h0);
+        float largest[P] = {minus, minus}, total[P] = {0, 0}, fade[P] = {0, 0};
+        float *o = query + P * 256, *scores = o + P * 256;
+        memset(o, 0, P * 256 * sizeof(float));
+        for (int h = 0; h < heads; h++) {
+            const float *from = job->q + t * a->q_stride + (g * group + h0 + h) * d;
+            for (int64_t e = 0; e < d; e++) query[h * 256 + e] = from[e] * a->scale;
+        }
+        for (int64_t j0 = start / S * S; j0 <= last; j0 += S) {
+            const int64_t from = fk_max(0, start - j0), to = fk_min(S, last + 1 - j0);
+            int64_t at[S];
+            for (int64_t j = from; j < to; j++) at[j] = FK(paged_at)(a, table, j0 + j, g);
+            for (int64_t e = 0; e < d; e += 16) {
+                const int64_t deep = fk_min(16, d - e);
+                for (int64_t part = 0; part < S; part += 16) {
+                    vf block[16];
+                    FK_UNROLL for (int64_t i = 0; i < 16; i++)
+                        block[i] = part + i >= from && part + i < to ? vload_n(job->kpool + at[part + i] + e, deep) : vset(0.0f);
+                    vtranspose(block);
+                    for (int64_t i = 0; i < deep; i++) vstore(kt + (e + i) * S + part, block[i]);
+                }
+            }
+            if (heads == 2) FK(paged_heads)(2, job, scores, fade, o, query, kt, largest, total, at, from, to, d);
+            else FK(paged_heads)(1, job, scores, fade, o, query, kt, largest, total, at, from, to, d);
+        }
+        for (int h = 0; h < heads; h++) {
+            const vf inverse = vset(1.0f) / vset(total[h]);
+            float *out = job->out + t * a->o_stride + (g * group + h0 + h) * d;
+            for (int64_t e = 0; e < d; e += 16) vstore_n(out + e, vload(o + h * 256 + e) * inverse, d - e);
+        }
+    }
+}
+
+static fk_status FK(paged_attn)(float *out, const float *q, const float *kpool, const float *vpool, const int32_t *block_table,
+                                const int32_t *row_of, const int32_t *position, const fk_paged_shape *a, fk_stream s) {
+    if (FK(paged_bad)(a)) return FK_BAD_SHAPE;
+    struct FK(paged_job) job = {out, q, kpool, vpool, block_table, row_of, position, a};
+    fk_run(s, a->tokens * a->kv_heads, FK(paged_task), &job);
+    return FK_OK;
+}
+
+#endif
