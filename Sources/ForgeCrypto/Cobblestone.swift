@@ -122,6 +122,7 @@ package enum Cobblestone {
         _ sealed: UnsafeRawBufferPointer, key: borrowing SecretBytes, context: [UInt8], into out: UnsafeMutableRawBufferPointer
     ) -> CobblestoneFault? {
         guard plaintextCount(sealed.count) == out.count else { return .truncated }
+        guard key.count == keyCount else { return .commitment }
         let salt = unsafe Array(sealed[0..<saltCount])
         let message = MessageKey(key, salt: salt, context: context)
         guard unsafe constantTimeEqual(Array(sealed[saltCount..<prefixCount]), message.commitment) else { return .commitment }

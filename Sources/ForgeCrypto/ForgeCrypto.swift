@@ -40,6 +40,21 @@ enum Algorithm {
     }
 }
 
+/// Names of libcrypto's parameters as C strings that live for ever: `OSSL_PARAM` keeps the pointer, so a bridged Swift string would dangle.
+enum ParameterName {
+    static var digest: UnsafePointer<CChar> { unsafe name("digest") }
+    static var mode: UnsafePointer<CChar> { unsafe name("mode") }
+    static var key: UnsafePointer<CChar> { unsafe name("key") }
+    static var info: UnsafePointer<CChar> { unsafe name("info") }
+    static var sha256: UnsafePointer<CChar> { unsafe name("SHA256") }
+    static var sha512: UnsafePointer<CChar> { unsafe name("SHA512") }
+
+    // A literal's bytes are static, end in a zero and are ASCII here.
+    private static func name(_ literal: StaticString) -> UnsafePointer<CChar> {
+        unsafe UnsafeRawPointer(literal.utf8Start).assumingMemoryBound(to: CChar.self)
+    }
+}
+
 /// Compares without revealing by its duration where two byte strings differ. Counts are not secret.
 package func constantTimeEqual(_ a: [UInt8], _ b: [UInt8]) -> Bool {
     guard a.count == b.count else { return false }

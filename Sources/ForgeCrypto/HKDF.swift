@@ -28,21 +28,18 @@ package enum HKDF {
         guard let context = unsafe EVP_KDF_CTX_new(Algorithm.hkdf) else { preconditionFailure("no memory for a key derivation") }
         defer { unsafe EVP_KDF_CTX_free(context) }
         var mode = Int32(EVP_KDF_HKDF_MODE_EXPAND_ONLY)
-        var name = Array("SHA512".utf8CString)
         var info = info
         let infoCount = info.count
         let done = unsafe withUnsafeMutablePointer(to: &mode) { mode in
-            unsafe name.withUnsafeMutableBufferPointer { name in
-                unsafe info.withUnsafeMutableBytes { info in
-                    var parameters = unsafe [
-                        OSSL_PARAM_construct_int(OSSL_KDF_PARAM_MODE, mode),
-                        OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_DIGEST, name.baseAddress, 0),
-                        OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_KEY, UnsafeMutableRawPointer(mutating: key.baseAddress), key.count),
-                    ]
-                    if infoCount > 0 { unsafe parameters.append(OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_INFO, info.baseAddress, infoCount)) }
-                    unsafe parameters.append(OSSL_PARAM_construct_end())
-                    return unsafe EVP_KDF_derive(context, out.baseAddress?.assumingMemoryBound(to: UInt8.self), out.count, &parameters)
-                }
+            unsafe info.withUnsafeMutableBytes { info in
+                var parameters = unsafe [
+                    OSSL_PARAM_construct_int(ParameterName.mode, mode),
+                    OSSL_PARAM_construct_utf8_string(ParameterName.digest, UnsafeMutablePointer(mutating: ParameterName.sha512), 0),
+                    OSSL_PARAM_construct_octet_string(ParameterName.key, UnsafeMutableRawPointer(mutating: key.baseAddress), key.count),
+                ]
+                if infoCount > 0 { unsafe parameters.append(OSSL_PARAM_construct_octet_string(ParameterName.info, info.baseAddress, infoCount)) }
+                unsafe parameters.append(OSSL_PARAM_construct_end())
+                return unsafe EVP_KDF_derive(context, out.baseAddress?.assumingMemoryBound(to: UInt8.self), out.count, &parameters)
             }
         }
         precondition(done == 1, "HKDF-Expand-SHA-512 failed")

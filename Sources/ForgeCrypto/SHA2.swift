@@ -32,9 +32,15 @@ package import ForgeCore
 
     package mutating func update(_ text: String) { update(Array(text.utf8)) }
 
-    package consuming func finish() -> Digest {
+    package consuming func finish() -> Digest { digestSoFar() }
+
+    /// The digest of what came so far; more may follow.
+    package borrowing func digestSoFar() -> Digest {
+        guard let twin = unsafe EVP_MD_CTX_new() else { preconditionFailure("no memory for a digest") }
+        defer { unsafe EVP_MD_CTX_free(twin) }
         var out = [UInt8](repeating: 0, count: Digest.count)
-        precondition(unsafe EVP_DigestFinal_ex(context, &out, nil) == 1, "SHA-256 cannot finish")
+        precondition(unsafe EVP_MD_CTX_copy_ex(twin, context) == 1, "SHA-256 can be continued later")
+        precondition(unsafe EVP_DigestFinal_ex(twin, &out, nil) == 1, "SHA-256 cannot finish")
         return Digest(out)!
     }
 }
