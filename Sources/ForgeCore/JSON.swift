@@ -47,14 +47,19 @@ extension JSON: ExpressibleByStringLiteral, ExpressibleByIntegerLiteral, Express
     package init(arrayLiteral elements: JSON...) { self = .array(elements) }
     package init(nilLiteral: ()) { self = .null }
 
+    package init(dictionaryLiteral elements: (String, JSON)...) { self = .object(Object(elements)) }
+}
+
+extension JSON.Object: ExpressibleByDictionaryLiteral {
+    package init(dictionaryLiteral elements: (String, JSON)...) { self.init(elements) }
+
     /// A key written twice in a literal is a bug, so it traps.
-    package init(dictionaryLiteral elements: (String, JSON)...) {
-        var object = Object()
+    fileprivate init(_ elements: [(String, JSON)]) {
+        self.init()
         for (key, value) in elements {
-            precondition(object[key] == nil, "key `\(key)` is written twice")
-            object[key] = value
+            precondition(self[key] == nil, "key `\(key)` is written twice")
+            self[key] = value
         }
-        self = .object(object)
     }
 }
 
