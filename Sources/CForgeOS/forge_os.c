@@ -68,6 +68,8 @@ int fos_bind(int fd, const char *path) {
     return bind(fd, (struct sockaddr *)&address, sizeof address);
 }
 
+int fos_accept(int listener) { return accept4(listener, NULL, NULL, SOCK_CLOEXEC); }
+
 int fos_connect(int fd, const char *path) {
     struct sockaddr_un address;
     if (unix_address(path, &address) != 0) return -1;

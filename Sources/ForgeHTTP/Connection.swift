@@ -14,14 +14,14 @@ final class Connection: Sendable {
     private let peer: PeerCredentials
     private let channel: any Channel
     private let watch: ConnectionWatch
+    private let drain = DrainSignal()
     private let state = Mutex(State())
 
     private struct State {
         var value: HTTP1Channel.Value?
         var work: Task<Void, Never>?
         var gone = false
-        var draining = false
-        var route: Route?
+        var busy = false
     }
 
     private init(_ server: HTTPServer, _ peer: PeerCredentials, _ channel: any Channel, _ watch: ConnectionWatch) {
@@ -96,12 +96,9 @@ final class Connection: Sendable {
 
     /// Finishes the request in progress, then closes.
     func quiesce() {
-        let work = state.withLock { state in
-            state.draining = true
-            return state.route?.yieldsToDrain == true ? state.work : nil
-        }
-        work?.cancel()
-        channel.pipeline.fireUserInboundEventTriggered(ChannelShouldQuiesceEvent())
+        drain.raise()
+        // A request whose head is on its way loses the race and may be sent again elsewhere; one that is being answered is finished.
+        if state.withLock({ !$0.busy }) { channel.close(promise: nil) }
     }
 
     /// Gives up the request in progress and closes.
@@ -116,7 +113,11 @@ final class Connection: Sendable {
 
     @concurrent private func respond(to request: Request, _ writer: consuming ResponseWriter) async throws {
         watch.headArrived()
-        defer { watch.requestDone() }
+        state.withLock { $0.busy = true }
+        defer {
+            watch.requestDone()
+            state.withLock { $0.busy = false }
+        }
         let begun = ContinuousClock.now
         let id = ID()
         var headers = Headers()
@@ -134,24 +135,24 @@ final class Connection: Sendable {
         if wantsContinue, case .found(let route, _) = server.router.match(Method(rawValue: head.method), head.path), fits(route.body, announced) {
             try await writer.writeInformationalHead(.init(status: .continue))
         }
-        let (response, route) = await server.answer(head, id: id, caller: caller(headers)) { mode throws(Fault) in
+        let (response, route) = await server.answer(head, id: id, caller: caller(headers), drain: drain) { mode throws(Fault) in
             let limit: ByteCount = switch mode { case .whole(let limit), .streaming(let limit): limit }
             if let announced, announced > limit.count { throw BodyStream.tooLarge(limit.count) }
             let stream = BodyStream(limit: limit, expected: announced) { () async throws(Fault) in try await source.next() }
             holder.stream.withLock { $0 = stream }
             return stream
-        } busy: { route in
-            self.state.withLock { $0.route = route }
         }
-        state.withLock { $0.route = nil }
 
         // Unread body: a little is skipped, more costs the connection, so nobody makes us read for ever.
         let finished = holder.stream.withLock { $0?.isFinished ?? false } || (announced ?? 0) == 0 && headers["transfer-encoding"] == nil
-        let closing = !finished || state.withLock { $0.draining } || headers["connection"]?.lowercased() == "close"
+        let closing = !finished || drain.isRaised || headers["connection"]?.lowercased() == "close"
         try await write(response, id, head.method, closing: closing, writer)
         log(head, route, response, id, begun)
+        guard closing else { return }
+        // Closing the writing side waits until everything is on its way; closing at once would drop it.
+        try await channel.close(mode: .output).get()
         if !finished { try await skip(source) }
-        if closing { throw Connection.Over() }
+        throw Connection.Over()
     }
 
     private struct Over: Error {}

@@ -123,7 +123,10 @@ package final class HTTPServer: Sendable {
     }
 
     /// Runs the handler of whatever matches, and never throws: every failure becomes a response.
-    func answer(_ head: RequestHead, id: ID, caller: Caller, body: @Sendable (BodyMode) throws(Fault) -> BodyStream, busy: (Route) -> Void) async -> (HTTPResponse, Route?) {
+    func answer(
+        _ head: RequestHead, id: ID, caller: Caller, drain: DrainSignal,
+        body: @Sendable (BodyMode) throws(Fault) -> BodyStream
+    ) async -> (HTTPResponse, Route?) {
         do throws(Fault) {
             guard head.path.utf8.count <= limits.uriBytes else {
                 throw Fault(.request, "http.uri_too_long", "cannot read the request", why: "its address is longer than \(limits.uriBytes) bytes")
@@ -140,11 +143,10 @@ package final class HTTPServer: Sendable {
                 response.headers["allow"] = methods.map(\.rawValue).joined(separator: ", ")
                 return (response, nil)
             case .found(let route, let parameters):
-                busy(route)
                 let query = try HTTPServer.query(head.query)
                 let stream = try body(route.body)
                 do {
-                    return (try await run(route, head, id, caller, parameters, query, stream), route)
+                    return (try await run(route, head, id, caller, parameters, query, stream, drain), route)
                 } catch {
                     return (refusal(HTTPServer.fault(error), id), route)
                 }
@@ -164,7 +166,8 @@ package final class HTTPServer: Sendable {
     }
 
     private func run(
-        _ route: Route, _ head: RequestHead, _ id: ID, _ caller: Caller, _ parameters: [String: String], _ query: [String: String], _ stream: BodyStream
+        _ route: Route, _ head: RequestHead, _ id: ID, _ caller: Caller, _ parameters: [String: String], _ query: [String: String], _ stream: BodyStream,
+        _ drain: DrainSignal
     ) async throws -> HTTPResponse {
         @Sendable func handle() async throws -> HTTPResponse {
             var whole: [UInt8] = []
@@ -173,6 +176,13 @@ package final class HTTPServer: Sendable {
                 id: id, caller: caller, method: Method(rawValue: head.method) ?? .get, path: head.path, pattern: route.pattern, parameters: parameters, query: query,
                 headers: head.headers, body: whole, stream: stream)
             return try await route.handler(request)
+        }
+        if route.yieldsToDrain {
+            // A task of its own, so that a drain can end the handler and its refusal can still be written.
+            let task = Task { try await handle() }
+            drain.onDrain { task.cancel() }
+            defer { drain.onDrain(nil) }
+            return try await withTaskCancellationHandler { try await task.value } onCancel: { task.cancel() }
         }
         guard let deadline = route.deadline else { return try await handle() }
         return try await withThrowingTaskGroup(of: HTTPResponse.self) { group in
@@ -223,6 +233,30 @@ package final class HTTPServer: Sendable {
         }
         return out
     }
+}
+
+/// Tells the request in progress on one connection that the server is draining.
+final class DrainSignal: Sendable {
+    private let state = Mutex<(raised: Bool, action: (@Sendable () -> Void)?)>((false, nil))
+
+    /// Run when the drain begins, or at once when it has begun.
+    func onDrain(_ action: (@Sendable () -> Void)?) {
+        let raised = state.withLock { state in
+            state.action = action
+            return state.raised
+        }
+        if raised { action?() }
+    }
+
+    func raise() {
+        let action = state.withLock { state in
+            state.raised = true
+            return state.action
+        }
+        action?()
+    }
+
+    var isRaised: Bool { state.withLock { $0.raised } }
 }
 
 /// A stranger's text, fit for a message: short, and without control characters.

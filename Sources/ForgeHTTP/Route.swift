@@ -17,7 +17,7 @@ package struct Route: Sendable {
     package let body: BodyMode
     /// From the head's arrival to the response's head; nil where waiting is the point (long polls, uploads).
     package let deadline: Duration?
-    /// Whether a drain cancels it at once (long polls) rather than letting it finish.
+    /// Whether a drain cancels it at once (long polls) rather than letting it finish. Such a route has no deadline.
     package let yieldsToDrain: Bool
     /// One line for the description of the API.
     package let summary: String
@@ -30,7 +30,7 @@ package struct Route: Sendable {
         self.method = method
         self.pattern = pattern
         self.body = body
-        self.deadline = deadline
+        self.deadline = yieldsToDrain ? nil : deadline
         self.yieldsToDrain = yieldsToDrain
         self.summary = summary
         self.handler = handler

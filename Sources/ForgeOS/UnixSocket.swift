@@ -80,6 +80,11 @@ package enum UnixSocket {
         return fd
     }
 
+    /// The next connection on a blocking listener, itself blocking.
+    package static func accept(_ listener: Int32) throws(Fault) -> Int32 {
+        try checked("accept on", "a socket") { fos_accept(listener) }
+    }
+
     /// Two connected blocking sockets.
     package static func pair() throws(Fault) -> (Int32, Int32) {
         var ends: [Int32] = [-1, -1]

@@ -24,6 +24,7 @@ int fos_peer_credentials(int fd, fos_credentials *out);
 int fos_socket_stream(void);       /* AF_UNIX, SOCK_STREAM, close-on-exec, non-blocking */
 int fos_socket_pair(int out[2]);   /* blocking, close-on-exec */
 int fos_bind(int fd, const char *path);      /* ENAMETOOLONG when the path does not fit sun_path */
+int fos_accept(int listener);                /* blocking, close-on-exec */
 int fos_connect(int fd, const char *path);
 /* One message of `count` bytes (at least 1) carrying `fd_count` descriptors (at most FOS_FDS_MAX). Returns the bytes sent. */
 #define FOS_FDS_MAX 64
