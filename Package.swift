@@ -81,7 +81,7 @@ let package = Package(
         library("ForgeAudit", ["ForgeCore", "ForgeOS", "ForgeCrypto", "ForgeGate"]),
 
         // 2 guard
-        library("ForgePolicy", ["ForgeCore", "ForgeGate"]),
+        library("ForgePolicy", ["ForgeCore", "ForgeGate", "ForgeCrypto"]),
 
         // 3: one transport, and what each daemon says over it.
         library(
@@ -93,9 +93,9 @@ let package = Package(
                 .product(name: "Logging", package: "swift-log"),
             ]),
         library("AdminAPI", ["ForgeCore", "ForgeGate", "ForgeHTTP"]),
-        library("RegistryAPI", ["ForgeCore", "ForgeGate", "ForgeHTTP", "ForgeArtifact", "ForgeAudit", "ForgeOS"]),
+        library("RegistryAPI", ["ForgeCore", "ForgeGate", "ForgeHTTP", "ForgeArtifact", "ForgeAudit", "ForgeCrypto", "ForgeOS"]),
         library("TrainerAPI", ["ForgeCore", "ForgeGate", "ForgeHTTP"]),
-        library("ServeAPI", ["ForgeCore", "ForgeGate", "ForgeHTTP"]),
+        library("ServeAPI", ["ForgeCore", "ForgeCrypto", "ForgeGate", "ForgeHTTP"]),
 
         // 4: the daemons' insides.
         library(
@@ -144,9 +144,13 @@ let package = Package(
         program("forge-verify", ["COpenSSL", "CSQLite"]),
 
         tests("ForgeCoreTests", ["ForgeCore"]),
+        tests(
+            "ForgeAuthorityTests",
+            ["ForgeCore", "ForgeOS", "ForgeCrypto", "ForgeGate", "ForgePolicy", "ForgeHTTP", "ForgeAudit", "AdminAPI", "RegistryAPI", "ForgeAuthority"]),
         tests("ForgeCLITests", ["ForgeCore", "ForgeCLI"]),
         tests("ForgeConfigTests", ["ForgeCore", "ForgeConfig"]),
         tests("ForgeGateTests", ["ForgeCore", "ForgeGate"]),
+        tests("ForgePolicyTests", ["ForgeCore", "ForgeGate", "ForgePolicy", "ForgeCrypto", "ForgeOS"]),
         tests("ForgeAuditTests", ["ForgeAudit", "ForgeCore", "ForgeCrypto", "ForgeGate", "ForgeOS"]),
         tests("ForgeCatalogTests", ["ForgeCatalog", "ForgeCore", "ForgeOS"]),
         tests("ForgeOSTests", ["ForgeCore", "ForgeOS"]),
@@ -157,6 +161,9 @@ let package = Package(
         tests("ForgeVaultTests", ["ForgeCore", "ForgeOS", "ForgeCrypto", "ForgeArtifact", "ForgeGate", "ForgeVault"]),
         tests("ForgeTokenizerTests", ["ForgeCore", "ForgeTokenizer"]),
         tests("ForgeDataTests", ["ForgeCore", "ForgeCrypto", "ForgeOS", "ForgeTokenizer", "ForgeData"]),
-        tests("ForgeInferenceTests", ["ForgeCore", "ForgeInference", "ForgeModel", "ForgeTensor", "ForgeTokenizer"]),
+        tests("ForgeInferenceTests", ["ForgeCore", "ForgeInference", "ForgeModel", "ForgeNN", "ForgeTensor", "ForgeTokenizer"]),
+        tests("ForgeTensorTests", ["ForgeCore", "ForgeTensor"]),
+        tests("ForgeNNTests", ["ForgeCore", "ForgeTensor", "ForgeAutograd", "ForgeModel", "ForgeNN", "ForgeArtifact"]),
+        tests("ForgeTrainingTests", ["ForgeCore", "ForgeOS", "ForgeCrypto", "ForgeTensor", "ForgeModel", "ForgeNN", "ForgeTokenizer", "ForgeData", "ForgeArtifact", "ForgeTraining"]),
     ]
 )
