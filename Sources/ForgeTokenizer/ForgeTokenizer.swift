@@ -1,6 +1,6 @@
 // ForgeTokenizer: text to token ids and back.
 //
-// owns      the splitter, byte-level BPE (training, encoding, decoding), tokenizer.json, the chat template, generation.json
+// owns      the splitter, byte-level BPE (training, encoding, decoding), tokenizer.json, the chat template
 // promises  the same text gives the same ids on every machine; decode(encode(bytes)) == bytes; text never becomes a control token;
 //           every file from outside is bounded and refused by sentence, never trapped on (docs/formats/tokenizer.md)
 // never     reads a file, keeps a clock or knows a model's weights

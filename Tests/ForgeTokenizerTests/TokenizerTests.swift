@@ -167,14 +167,6 @@ import Testing
     func `messages that are no conversation are refused`(messages: [ChatMessage]) {
         #expect(throws: Fault.self) { try ChatTemplate.mistralV3.encode(messages, with: TokenizerTests.trained) }
     }
-
-    @Test func `generation.json is canonical and strict`() throws {
-        let generation = Generation(begin: 1, end: 2, template: .mistralV3)
-        #expect(String(decoding: generation.json, as: UTF8.self) == #"{"bos_token_id":1,"chat_template":"mistral-v3-tekken","eos_token_id":2,"format":"forge-generation/v1"}"#)
-        #expect(try Generation(parsing: generation.json) == generation)
-        #expect(try Generation(parsing: Generation(begin: 1, end: 2, template: nil).json).template == nil)
-        #expect(throws: Fault.self) { try Generation(parsing: Array(#"{"bos_token_id":1,"chat_template":"chatml","eos_token_id":2,"format":"forge-generation/v1"}"#.utf8)) }
-    }
 }
 
 extension String {
