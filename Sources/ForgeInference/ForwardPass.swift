@@ -1,0 +1,138 @@
+package import ForgeCore
+package import ForgeModel
+package import ForgeTensor
+
+/// The decoder without a tape: the training pass's operations in the training pass's order, over a paged cache of keys and values.
+///
+/// Every operation works row by row with one order of summation, so a row's logits have the same bits alone, among others, in one chunk or in many, and
+/// they are the bits the training pass gives. Legend: R rows of the step, D rows that draw, E width, Q and K query and key widths, F feed-forward width.
+package final class ForwardPass: StepModel {
+    package let config: MistralConfig
+    package let device: Device
+    package let blockSize: Int
+    package let blocks: Int
+    private let weights: PackedWeights
+    private let rotary: RotaryTable
+    private let shape: AttentionShape
+    private let rowsMax: Int
+    private let sequencesMax: Int
+    /// By layer, `[blocks · blockSize, K]`.
+    private let keys: [Tensor]
+    private let values: [Tensor]
+
+    private let ids, positions, sequences, tables: Indices
+    private let stream_RE, normed_RE, branch_RE, qkv_RQKK, heads_RQ, gateUp_R2F, hidden_RF: Tensor
+    private let stream_DE, branch_DE, last_DE, logits_DV: Tensor
+
+    /// - Parameters:
+    ///   - blocks: pages of the cache; every one takes `blockBytes`.
+    ///   - limits: how many rows and sequences one step may have.
+    /// - Throws: `.environment` without memory: everything is taken here, nothing later.
+    package init(_ weights: PackedWeights, on device: Device, blocks: Int, blockSize: Int = 16, limits: Scheduler.Limits = .init()) throws(Fault) {
+        precondition(blocks > 0 && blockSize > 0, "a cache has blocks, and blocks have room")
+        let config = weights.config
+        self.config = config
+        self.weights = weights
+        self.device = device
+        self.blocks = blocks
+        self.blockSize = blockSize
+        rowsMax = limits.tokensPerStep
+        sequencesMax = min(limits.sequencesMax, rowsMax)
+        let positionsMax = min(config.contextMax, blocks * blockSize)
+        rotary = try RotaryTable(config, positions: positionsMax, on: device)
+        shape = AttentionShape(queryHeads: config.queryHeads, kvHeads: config.kvHeads, headDim: config.headDim, window: config.window ?? 0)
+        var keys: [Tensor] = [], values: [Tensor] = []
+        for _ in 0..<config.layers {
+            keys.append(try device.tensor(rows: blocks * blockSize, columns: config.kvWidth))
+            values.append(try device.tensor(rows: blocks * blockSize, columns: config.kvWidth))
+        }
+        self.keys = keys
+        self.values = values
+        ids = try Indices(capacity: rowsMax, on: device)
+        positions = try Indices(capacity: rowsMax, on: device)
+        sequences = try Indices(capacity: rowsMax, on: device)
+        tables = try Indices(capacity: sequencesMax * ((positionsMax + blockSize - 1) / blockSize), on: device)
+        stream_RE = try device.tensor(rows: rowsMax, columns: config.width)
+        normed_RE = try device.tensor(rows: rowsMax, columns: config.width)
+        branch_RE = try device.tensor(rows: rowsMax, columns: config.width)
+        qkv_RQKK = try device.tensor(rows: rowsMax, columns: config.attentionWidth)
+        heads_RQ = try device.tensor(rows: rowsMax, columns: config.queryWidth)
+        gateUp_R2F = try device.tensor(rows: rowsMax, columns: 2 * config.feedForward)
+        hidden_RF = try device.tensor(rows: rowsMax, columns: config.feedForward)
+        stream_DE = try device.tensor(rows: sequencesMax, columns: config.width)
+        branch_DE = try device.tensor(rows: sequencesMax, columns: config.width)
+        last_DE = try device.tensor(rows: sequencesMax, columns: config.width)
+        logits_DV = try device.tensor(rows: sequencesMax, columns: config.vocabulary)
+    }
+
+    package var vocabulary: Int { config.vocabulary }
+    package var contextMax: Int { config.contextMax }
+
+    /// Bytes of one block over all layers, keys and values.
+    package static func blockBytes(_ config: MistralConfig, blockSize: Int) -> ByteCount { ByteCount(2 * 4 * config.layers * config.kvWidth * blockSize) }
+
+    package func logits(_ batch: StepBatch) throws(Fault) -> [Float] {
+        let rows = batch.rows, draws = batch.drawRows.count
+        precondition(rows > 0 && rows <= rowsMax && draws <= sequencesMax && batch.blockSize == blockSize, "a step keeps to the limits it was planned for")
+        ids.write(batch.tokens)
+        positions.write(batch.positions)
+        sequences.write(batch.sequenceRows)
+        tables.write(batch.tables)
+        let slots = slots(batch)
+        let paged = PagedRows(tables: tables, tableStride: batch.tableStride, sequences: sequences, positions: positions, blockSize: blockSize)
+
+        let stream = stream_RE.prefix(rows), branch = branch_RE.prefix(rows), normed = normed_RE.prefix(rows)
+        try device.embed(stream, weight: weights.embedding, ids: ids)
+        for (number, layer) in weights.layers.enumerated() {
+            try normalise(normed, stream, adding: number == 0 ? nil : branch, layer.attentionNorm)
+            try attend(normed, layer, number, paged, slots, into: branch)
+            try normalise(normed, stream, adding: branch, layer.feedForwardNorm)
+            let gateUp = gateUp_R2F.prefix(rows), hidden = hidden_RF.prefix(rows)
+            try device.multiply(gateUp, normed, packed: layer.gateUp)
+            try device.swiglu(hidden, gateUp)
+            try device.multiply(branch, hidden, packed: layer.down)
+        }
+        guard draws > 0 else { return [] }
+        // Only rows that draw need the last norm and the head.
+        let last = last_DE.prefix(draws), logits = logits_DV.prefix(draws)
+        try device.gather(stream_DE.prefix(draws), from: stream, rows: batch.drawRows)
+        try device.gather(branch_DE.prefix(draws), from: branch, rows: batch.drawRows)
+        try normalise(last, stream_DE.prefix(draws), adding: branch_DE.prefix(draws), weights.finalNorm)
+        try device.multiply(logits, last, packed: weights.head)
+        return logits.values()
+    }
+
+    /// `stream += branch`, and the sum normalised.
+    private func normalise(_ out: Tensor, _ stream: Tensor, adding branch: Tensor?, _ weight: Tensor) throws(Fault) {
+        try device.rmsnorm(out, sum: branch == nil ? nil : stream, x: stream, add: branch, weight: weight, eps: config.normEps)
+    }
+
+    private func attend(_ normed: Tensor, _ layer: PackedWeights.Layer, _ number: Int, _ paged: PagedRows, _ slots: [Int32], into branch: Tensor) throws(Fault) {
+        let rows = normed.rows, wide = config.queryWidth, narrow = config.kvWidth, stride = config.attentionWidth
+        let qkv = qkv_RQKK.prefix(rows), heads = heads_RQ.prefix(rows)
+        try device.multiply(qkv, normed, packed: layer.qkv)
+        try device.rope(
+            qkv, heads: config.queryHeads + config.kvHeads, headDim: config.headDim, positions: paged.positions, cosines: rotary.cosines, sines: rotary.sines)
+        // Keys and values are stored before anyone attends, so fresh ones and cached ones are read the same way.
+        try device.scatter(qkv.view(from: wide, rows: rows, columns: narrow, stride: stride), into: keys[number], slots: slots)
+        try device.scatter(qkv.view(from: wide + narrow, rows: rows, columns: narrow, stride: stride), into: values[number], slots: slots)
+        try device.pagedAttention(
+            heads, q: qkv.view(rows: rows, columns: wide, stride: stride), keys: keys[number], values: values[number], at: paged, shape: shape)
+        try device.multiply(branch, heads, packed: layer.output)
+    }
+
+    /// Where each row's keys and values go.
+    private func slots(_ batch: StepBatch) -> [Int32] {
+        (0..<batch.rows).map { row in
+            let position = Int(batch.positions[row])
+            let block = batch.tables[Int(batch.sequenceRows[row]) * batch.tableStride + position / blockSize]
+            return block * Int32(blockSize) + Int32(position % blockSize)
+        }
+    }
+}
+
+/// The version of everything that decides a bit of an answer beside the kernels: this pass and the sampler. It changes whenever the same request may give
+/// other tokens, and receipts carry it (docs/formats/receipt-commitment.md).
+package enum InferenceVersion {
+    package static let current = "inference-1"
+}

@@ -1,0 +1,67 @@
+import ForgeModel
+import Glibc
+
+/// The decoder as one would write it on a blackboard, in float64, for one sequence without any cache. Slow, and plainly right.
+struct PlainForward {
+    let config: MistralConfig
+    let values: (String) -> [Float]
+
+    /// Logits after the last token.
+    func logits(_ tokens: [Int32]) -> [Double] {
+        let width = config.width
+        let embedding = values("model.embed_tokens.weight").map(Double.init)
+        var x = tokens.map { Array(embedding[Int($0) * width..<(Int($0) + 1) * width]) }
+        for layer in 0..<config.layers {
+            let name = "model.layers.\(layer)."
+            let h = x.map { norm($0, name + "input_layernorm.weight") }
+            let q = h.map { times($0, name + "self_attn.q_proj.weight") }.enumerated().map { turn($1, position: $0) }
+            let k = h.map { times($0, name + "self_attn.k_proj.weight") }.enumerated().map { turn($1, position: $0) }
+            let v = h.map { times($0, name + "self_attn.v_proj.weight") }
+            for t in x.indices { x[t] = add(x[t], times(attend(q[t], k, v, t), name + "self_attn.o_proj.weight")) }
+            for t in x.indices {
+                let h = norm(x[t], name + "post_attention_layernorm.weight")
+                let gate = times(h, name + "mlp.gate_proj.weight"), up = times(h, name + "mlp.up_proj.weight")
+                x[t] = add(x[t], times(zip(gate, up).map { $0 / (1 + exp(-$0)) * $1 }, name + "mlp.down_proj.weight"))
+            }
+        }
+        return times(norm(x[x.count - 1], "model.norm.weight"), config.tiedEmbeddings ? "model.embed_tokens.weight" : "lm_head.weight")
+    }
+
+    private func norm(_ x: [Double], _ name: String) -> [Double] {
+        let mean = x.reduce(0) { $0 + $1 * $1 } / Double(x.count)
+        return zip(x, values(name)).map { $0 / sqrt(mean + Double(config.normEps)) * Double($1) }
+    }
+
+    private func times(_ x: [Double], _ name: String) -> [Double] {
+        let w = values(name)
+        return (0..<w.count / x.count).map { row in x.indices.reduce(0.0) { $0 + x[$1] * Double(w[row * x.count + $1]) } }
+    }
+
+    private func add(_ a: [Double], _ b: [Double]) -> [Double] { zip(a, b).map { $0 + $1 } }
+
+    private func turn(_ x: [Double], position: Int) -> [Double] {
+        var out = x
+        let d = config.headDim, half = d / 2
+        for head in 0..<x.count / d {
+            for i in 0..<half {
+                let angle = Double(position) * pow(config.ropeTheta, -2 * Double(i) / Double(d))
+                let a = x[head * d + i], b = x[head * d + half + i]
+                out[head * d + i] = a * cos(angle) - b * sin(angle)
+                out[head * d + half + i] = b * cos(angle) + a * sin(angle)
+            }
+        }
+        return out
+    }
+
+    private func attend(_ q: [Double], _ k: [[Double]], _ v: [[Double]], _ t: Int) -> [Double] {
+        let d = config.headDim, group = config.queryHeads / config.kvHeads
+        let first = max(0, t + 1 - (config.window ?? Int.max / 2))
+        return (0..<config.queryHeads).flatMap { head -> [Double] in
+            let at = head / group * d
+            let scores = (first...t).map { j in (0..<d).reduce(0.0) { $0 + q[head * d + $1] * k[j][at + $1] } / sqrt(Double(d)) }
+            let weights = scores.map { exp($0 - scores.max()!) }
+            let total = weights.reduce(0, +)
+            return (0..<d).map { i in (first...t).reduce(0.0) { $0 + weights[$1 - first] * v[$1][at + i] } / total }
+        }
+    }
+}
