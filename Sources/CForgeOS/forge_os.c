@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/timex.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -487,4 +488,12 @@ int fos_thread_start(const char *name, void (*body)(void *), void *context) {
         return -1;
     }
     return 0;
+}
+
+int fos_clock_discipline(int64_t *error_max) {
+    struct timex state = {0};
+    int result = adjtimex(&state);
+    if (result < 0) return -1;
+    *error_max = state.maxerror > 0 ? state.maxerror : 0;
+    return result != TIME_ERROR && !(state.status & STA_UNSYNC);
 }

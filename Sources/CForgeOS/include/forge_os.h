@@ -75,6 +75,10 @@ int fos_terminal_columns(int fd);                /* -1 when it is none */
  * EMSGSIZE when it does not fit. The terminal's settings are restored also when a signal interrupts. */
 ssize_t fos_read_secret(const char *prompt, char *out, size_t capacity);
 
+/* How the kernel thinks of its wall clock (adjtimex(2), asked, nothing set): 1 when it is disciplined, 0 when not, -1 when a
+ * sandbox forbids the question; *error_max in microseconds. */
+int fos_clock_discipline(int64_t *error_max);
+
 /* A thread with a name; `body` owns `context`. */
 int fos_thread_start(const char *name, void (*body)(void *), void *context);
 
