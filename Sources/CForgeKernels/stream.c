@@ -176,19 +176,24 @@ fk_status fk_sync_cpu(fk_stream s) {
 
 fk_status fk_alloc_cpu(void **out, size_t bytes, fk_stream s) {
     (void)s;
-    // From 2 MiB on whole pages of 2 MiB, which the kernel may map as one.
+    // From 2 MiB on whole pages of 2 MiB, which the kernel may map as one. calloc takes large blocks fresh from the
+    // kernel, so memory that is planned but never touched costs nothing.
     const size_t alignment = bytes >= (2u << 20) ? (2u << 20) : 64;
-    const size_t rounded = (bytes + alignment - 1) / alignment * alignment;
-    void *memory = aligned_alloc(alignment, rounded ? rounded : alignment);
-    if (!memory) return FK_MEMORY;
-    memset(memory, 0, rounded ? rounded : alignment);
+    if (bytes > SIZE_MAX - 2 * alignment) return FK_MEMORY;
+    char *whole = calloc(1, bytes + alignment + sizeof(void *));
+    if (!whole) return FK_MEMORY;
+    char *memory = (char *)(((uintptr_t)whole + sizeof(void *) + alignment - 1) / alignment * alignment);
+    memcpy(memory - sizeof(void *), &whole, sizeof whole);
     *out = memory;
     return FK_OK;
 }
 
 void fk_release_cpu(void *memory, fk_stream s) {
     (void)s;
-    free(memory);
+    if (!memory) return;
+    void *whole;
+    memcpy(&whole, (char *)memory - sizeof(void *), sizeof whole);
+    free(whole);
 }
 
 fk_status fk_copy_cpu(void *dst, const void *src, size_t bytes, fk_stream s) {

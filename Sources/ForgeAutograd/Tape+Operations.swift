@@ -1,0 +1,167 @@
+import ForgeCore
+package import ForgeTensor
+
+// Each operation records its forward step and a rule that emits its backward steps. A weight is packed where it is used:
+// that costs one pass over it against hundreds of multiplications of each element, and no second copy stays in memory.
+
+extension Tape {
+    /// `[rows, width]`: the embedding of each token.
+    package func embed(_ weight: Weight) -> Buffer {
+        let out = value(columns: weight.value.columns)
+        record("embed", [out]) { (tape) throws(Fault) in try tape.device.embed(tape[out], weight: weight.value, ids: tape.inputs.ids) }
+        rule { tape in
+            let dy = tape.gradient(of: out)
+            tape.recordBackward("embed", [dy]) { (tape) throws(Fault) in
+                try tape.device.embedBackward(dw: weight.gradient, dy: tape[dy], ids: tape.inputs.ids)
+            }
+        }
+        return out
+    }
+
+    /// `y = x·Wᵀ`, W `[out, in]`.
+    package func linear(_ x: Buffer, _ weight: Weight) -> Buffer {
+        let (outputs, inputs) = (weight.value.rows, weight.value.columns)
+        let out = value(columns: outputs)
+        let packed = workspace(Device.packedCount(k: inputs, n: outputs))
+        record("linear", [x, packed, out]) { (tape) throws(Fault) in
+            try tape.device.pack(tape[packed], from: weight.value, as: .weight)
+            try tape.device.multiply(tape[out], tape[x], packed: tape[packed])
+        }
+        rule { tape in
+            let dy = tape.gradient(of: out)
+            let packedX = tape.workspace(Device.packedCount(k: tape.capacity, n: inputs))
+            tape.recordBackward("linear weight", [x, dy, packedX]) { (tape) throws(Fault) in
+                try tape.device.pack(tape[packedX], from: tape[x], as: .plain)
+                try tape.device.multiply(weight.gradient, tape[dy], packed: tape[packedX], transposed: true, accumulate: true)
+            }
+            let (dx, accumulate) = tape.claimGradient(of: x)
+            let packed = tape.workspace(Device.packedCount(k: outputs, n: inputs))
+            tape.recordBackward("linear input", [dy, packed, dx]) { (tape) throws(Fault) in
+                try tape.device.pack(tape[packed], from: weight.value, as: .plain)
+                try tape.device.multiply(tape[dx], tape[dy], packed: tape[packed], accumulate: accumulate)
+            }
+        }
+        return out
+    }
+
+    /// `sum = x + add`, and `sum` normalised. `x` and `add` must not be used by anything else.
+    /// - Returns: the normalised rows, and the sum that goes on.
+    package func normalise(_ x: Buffer, add: Buffer? = nil, _ weight: Weight, eps: Float) -> (out: Buffer, sum: Buffer) {
+        let columns = weight.value.columns
+        let out = value(columns: columns), rstd = value(columns: 1)
+        let sum = add == nil ? x : value(columns: columns)
+        record("normalise", [x, out, rstd, sum] + (add.map { [$0] } ?? [])) { (tape) throws(Fault) in
+            try tape.device.rmsnorm(
+                tape[out], sum: add == nil ? nil : tape[sum], rstd: tape[rstd], x: tape[x], add: add.map { tape[$0] }, weight: weight.value, eps: eps)
+        }
+        rule { tape in
+            let dy = tape.gradient(of: out)
+            let (dsum, accumulate) = tape.claimGradient(of: sum)
+            tape.recordBackward("normalise", [dy, sum, rstd, dsum]) { (tape) throws(Fault) in
+                try tape.device.rmsnormBackward(
+                    dx: tape[dsum], dw: weight.gradient, dy: tape[dy], x: tape[sum], weight: weight.value, rstd: tape[rstd], accumulate: accumulate)
+            }
+            if let add {
+                tape.setGradient(of: x, to: dsum)
+                tape.setGradient(of: add, to: dsum)
+            }
+        }
+        return (out, sum)
+    }
+
+    /// Causal attention on rows of `[q | k | v]`, which are turned by their positions in place first.
+    /// - Parameter cosines, sines: `[positions, headDim / 2]`.
+    package func attend(_ qkv: Buffer, shape: AttentionShape, cosines: Tensor, sines: Tensor) -> Buffer {
+        let (wide, narrow) = (shape.queryHeads * shape.headDim, shape.kvHeads * shape.headDim)
+        let stride = wide + 2 * narrow
+        let out = value(columns: wide), lse = value(columns: shape.queryHeads)
+        func parts(_ tensor: Tensor) -> (q: Tensor, k: Tensor, v: Tensor) {
+            (
+                tensor.view(rows: tensor.rows, columns: wide, stride: stride), tensor.view(from: wide, rows: tensor.rows, columns: narrow, stride: stride),
+                tensor.view(from: wide + narrow, rows: tensor.rows, columns: narrow, stride: stride)
+            )
+        }
+        let turning = shape.queryHeads + shape.kvHeads
+        record("attend", [qkv, out, lse]) { (tape) throws(Fault) in
+            try tape.device.rope(tape[qkv], heads: turning, headDim: shape.headDim, positions: tape.inputs.positions, cosines: cosines, sines: sines)
+            let (q, k, v) = parts(tape[qkv])
+            try tape.device.attention(
+                tape[out], lse: tape[lse], q: q, k: k, v: v, cumulativeLengths: tape.inputs.cumulativeLengths, sequences: tape.inputs.sequences, shape: shape)
+        }
+        rule { tape in
+            let dout = tape.gradient(of: out)
+            let (dqkv, accumulate) = tape.claimGradient(of: qkv)
+            precondition(!accumulate, "the rows of q, k and v are used by attention alone")
+            let delta = tape.value(columns: shape.queryHeads)
+            tape.recordBackward("attend", [dout, dqkv, qkv, out, lse, delta]) { (tape) throws(Fault) in
+                let (q, k, v) = parts(tape[qkv]), (dq, dk, dv) = parts(tape[dqkv])
+                try tape.device.attentionBackward(
+                    dq: dq, dk: dk, dv: dv, delta: tape[delta], dout: tape[dout], q: q, k: k, v: v, out: tape[out], lse: tape[lse],
+                    cumulativeLengths: tape.inputs.cumulativeLengths, sequences: tape.inputs.sequences, shape: shape)
+                try tape.device.rope(
+                    tape[dqkv], heads: turning, headDim: shape.headDim, positions: tape.inputs.positions, cosines: cosines, sines: sines, inverse: true)
+            }
+        }
+        return out
+    }
+
+    /// `W₂(silu(g)·u)` with g and u side by side in `gu`: the activation is computed again going back instead of being kept.
+    package func gatedLinear(_ gu: Buffer, _ weight: Weight) -> Buffer {
+        let (outputs, width) = (weight.value.rows, weight.value.columns)
+        let out = value(columns: outputs), hidden = value(columns: width)
+        let packed = workspace(Device.packedCount(k: width, n: outputs))
+        record("gated linear", [gu, hidden, packed, out]) { (tape) throws(Fault) in
+            try tape.device.swiglu(tape[hidden], tape[gu])
+            try tape.device.pack(tape[packed], from: weight.value, as: .weight)
+            try tape.device.multiply(tape[out], tape[hidden], packed: tape[packed])
+        }
+        rule { tape in
+            let dy = tape.gradient(of: out)
+            let (dgu, accumulate) = tape.claimGradient(of: gu)
+            precondition(!accumulate, "gate and up are used by one operation")
+            let dhidden = tape.value(columns: width), again = tape.value(columns: width)
+            let packed = tape.workspace(Device.packedCount(k: outputs, n: width))
+            tape.recordBackward("gated linear input", [dy, packed, dhidden, again, dgu, gu]) { (tape) throws(Fault) in
+                try tape.device.pack(tape[packed], from: weight.value, as: .plain)
+                try tape.device.multiply(tape[dhidden], tape[dy], packed: tape[packed])
+                try tape.device.swigluBackward(dgu: tape[dgu], again: tape[again], dy: tape[dhidden], gu: tape[gu])
+            }
+            let packedHidden = tape.workspace(Device.packedCount(k: tape.capacity, n: width))
+            tape.recordBackward("gated linear weight", [dy, again, packedHidden]) { (tape) throws(Fault) in
+                try tape.device.pack(tape[packedHidden], from: tape[again], as: .plain)
+                try tape.device.multiply(weight.gradient, tape[dy], packed: tape[packedHidden], transposed: true, accumulate: true)
+            }
+        }
+        return out
+    }
+
+    /// The output projection and cross-entropy against `inputs.targets`.
+    /// - Returns: `[rows, 1]`, the log-probability of each target; 0 where the target is negative.
+    package func crossEntropy(_ x: Buffer, _ weight: Weight, mode: Mode) -> Buffer {
+        let (vocabulary, width) = (weight.value.rows, weight.value.columns)
+        let logp = value(columns: 1)
+        let packed = workspace(Device.packedCount(k: width, n: vocabulary))
+        let scratch = workspace(Device.crossEntropyWorkspace(width: width, vocabulary: vocabulary))
+        guard mode == .train else {
+            record("cross-entropy", [x, logp, packed, scratch]) { (tape) throws(Fault) in
+                try tape.device.pack(tape[packed], from: weight.value, as: .weight)
+                try tape.device.linearCrossEntropy(
+                    logp: tape[logp], dx: nil, dw: nil, x: tape[x], packed: tape[packed], packedPlain: nil, targets: tape.inputs.targets, vocabulary: vocabulary,
+                    weight: 0, workspace: tape[scratch])
+            }
+            return logp
+        }
+        // The loss is the end of the tape: its gradient is made with it, going forward.
+        let (dx, accumulate) = claimGradient(of: x)
+        precondition(!accumulate, "the loss is recorded last")
+        let plain = workspace(Device.packedCount(k: vocabulary, n: width))
+        record("cross-entropy", [x, dx, logp, packed, plain, scratch]) { (tape) throws(Fault) in
+            try tape.device.pack(tape[packed], from: weight.value, as: .weight)
+            try tape.device.pack(tape[plain], from: weight.value, as: .plain)
+            try tape.device.linearCrossEntropy(
+                logp: tape[logp], dx: tape[dx], dw: weight.gradient, x: tape[x], packed: tape[packed], packedPlain: tape[plain], targets: tape.inputs.targets,
+                vocabulary: vocabulary, weight: tape.inputs.lossWeight, workspace: tape[scratch])
+        }
+        return logp
+    }
+}

@@ -1,0 +1,172 @@
+package import ForgeCore
+package import ForgeTensor
+
+/// Memory a tape will hold for some of its steps: `[rows, columns]` float32, or a run of floats that is no matrix.
+package struct Buffer: Hashable, Sendable {
+    let id: Int
+    package init(number: Int) { id = number }
+}
+
+/// A matrix of parameters and where its gradient is added.
+package struct Weight {
+    package let value: Tensor
+    package let gradient: Tensor
+
+    package init(_ value: Tensor, gradient: Tensor) {
+        precondition(value.layout == gradient.layout, "a gradient has its weight's shape")
+        self.value = value
+        self.gradient = gradient
+    }
+}
+
+/// What a batch gives to the steps: changes from run to run, while the plan stays.
+package struct TapeInputs {
+    package let ids: Indices
+    package let targets: Indices
+    package let positions: Indices
+    package let cumulativeLengths: Indices
+    /// Rows in use, at most the tape's capacity.
+    package var rows = 0
+    package var sequences = 0
+    /// 1 / (targets of the whole optimiser step).
+    package var lossWeight: Float = 0
+
+    package init(rows: Int, on device: Device) throws(Fault) {
+        ids = try Indices(capacity: rows, on: device)
+        targets = try Indices(capacity: rows, on: device)
+        positions = try Indices(capacity: rows, on: device)
+        cumulativeLengths = try Indices(capacity: rows + 1, on: device)
+    }
+}
+
+/// A recording of operations. Record, `seal`, then `run` as often as wanted.
+package final class Tape {
+    package enum Mode: Sendable { case train, evaluate }
+
+    struct Step {
+        let name: StaticString
+        let buffers: [Buffer]
+        let run: (Tape) throws(Fault) -> Void
+    }
+
+    struct Extent {
+        let rows: Int
+        let columns: Int
+        /// False for workspace whose size does not follow the batch.
+        let followsRows: Bool
+    }
+
+    package let device: Device
+    /// Rows a batch may have.
+    package let capacity: Int
+    package var inputs: TapeInputs
+
+    var extents: [Extent] = []
+    var forward: [Step] = []
+    var backward: [Step] = []
+    /// Emits an operation's backward steps; called once, last operation first.
+    var rules: [(Tape) -> Void] = []
+    /// The gradient of a value, once somebody gave it one.
+    private var gradients: [Buffer: Buffer] = [:]
+    private(set) var sealed = false
+    private var memory: Storage?
+    private var offsets: [Int] = []
+    /// Bytes of planned memory: known from `seal` on.
+    package private(set) var plannedBytes: ByteCount = 0
+    /// What the buffers would take without sharing.
+    package private(set) var unsharedBytes: ByteCount = 0
+
+    package init(capacity: Int, on device: Device) throws(Fault) {
+        self.device = device
+        self.capacity = capacity
+        inputs = try TapeInputs(rows: capacity, on: device)
+    }
+
+    // MARK: Recording
+
+    /// A value with a row a token.
+    func value(columns: Int) -> Buffer { buffer(rows: capacity, columns: columns, followsRows: true) }
+
+    /// Workspace of `count` floats.
+    func workspace(_ count: Int) -> Buffer { buffer(rows: 1, columns: count, followsRows: false) }
+
+    private func buffer(rows: Int, columns: Int, followsRows: Bool) -> Buffer {
+        precondition(!sealed, "a sealed tape takes no more operations")
+        extents.append(Extent(rows: rows, columns: columns, followsRows: followsRows))
+        return Buffer(number: extents.count - 1)
+    }
+
+    func record(_ name: StaticString, _ buffers: [Buffer], _ run: @escaping (Tape) throws(Fault) -> Void) {
+        forward.append(Step(name: name, buffers: buffers, run: run))
+    }
+
+    func recordBackward(_ name: StaticString, _ buffers: [Buffer], _ run: @escaping (Tape) throws(Fault) -> Void) {
+        backward.append(Step(name: name, buffers: buffers, run: run))
+    }
+
+    func rule(_ emit: @escaping (Tape) -> Void) { rules.append(emit) }
+
+    // MARK: Gradients (while backward steps are emitted)
+
+    /// The gradient that later operations gave `value`.
+    /// - Precondition: something used the value: an output nobody reads has no gradient, and recording one is a bug.
+    func gradient(of value: Buffer) -> Buffer {
+        guard let gradient = gradients[value] else { preconditionFailure("a value on the tape is never used") }
+        return gradient
+    }
+
+    /// Where to put a gradient of `value`, and whether another is already there to add to.
+    func claimGradient(of value: Buffer) -> (buffer: Buffer, accumulate: Bool) {
+        if let present = gradients[value] { return (present, true) }
+        let fresh = self.value(columns: extents[value.id].columns)
+        gradients[value] = fresh
+        return (fresh, false)
+    }
+
+    /// Says that `buffer` holds the gradient of `value`: for sums, whose terms share one gradient.
+    func setGradient(of value: Buffer, to buffer: Buffer) {
+        precondition(gradients[value] == nil || gradients[value] == buffer, "a term of a sum is used by the sum alone")
+        gradients[value] = buffer
+    }
+
+    func hasGradient(_ value: Buffer) -> Bool { gradients[value] != nil }
+
+    // MARK: Planning and running
+
+    /// Emits the backward steps and places every buffer; takes no memory yet, so `plannedBytes` can be shown first.
+    package func plan(_ mode: Mode) {
+        precondition(!sealed, "a tape is planned once")
+        if mode == .train {
+            for emit in rules.reversed() { emit(self) }
+        } else {
+            backward = []
+        }
+        rules = []
+        sealed = true
+        let plan = MemoryPlan(steps: (forward + backward).map(\.buffers), sizes: extents.map { $0.rows * $0.columns })
+        offsets = plan.offsets
+        plannedBytes = ByteCount(plan.count * 4)
+        unsharedBytes = ByteCount(extents.reduce(0) { $0 + $1.rows * $1.columns } * 4)
+    }
+
+    package func takeMemory() throws(Fault) {
+        precondition(sealed, "a tape is planned before it takes memory")
+        if memory == nil { memory = try Storage(bytes: Int(plannedBytes.count), on: device) }
+    }
+
+    /// Runs every step for the rows in `inputs`.
+    package func run(_ mode: Mode) throws(Fault) {
+        try takeMemory()
+        for step in forward { try step.run(self) }
+        guard mode == .train else { return }
+        precondition(!backward.isEmpty, "a tape planned for evaluation does not train")
+        for step in backward { try step.run(self) }
+    }
+
+    /// A buffer as the current batch sees it.
+    package subscript(buffer: Buffer) -> Tensor {
+        guard let memory else { preconditionFailure("a tape runs before it is read") }
+        let extent = extents[buffer.id]
+        return Tensor(memory, offset: offsets[buffer.id], layout: Layout(rows: extent.followsRows ? inputs.rows : extent.rows, columns: extent.columns))
+    }
+}

@@ -1,0 +1,135 @@
+package import ForgeCore
+
+/// The architecture of a Mistral decoder, read from and written to Hugging Face's `config.json`.
+package struct MistralConfig: Hashable, Sendable {
+    package var vocabulary: Int
+    package var width: Int
+    /// Width between gate/up and down.
+    package var feedForward: Int
+    package var layers: Int
+    package var queryHeads: Int
+    package var kvHeads: Int
+    package var headDim: Int
+    /// Positions a sequence may have.
+    package var contextMax: Int
+    package var normEps: Float
+    package var ropeTheta: Double
+    /// Keys a query sees at most; nil is no limit.
+    package var window: Int?
+    package var tiedEmbeddings: Bool
+    package var bos: Int?
+    package var eos: Int?
+
+    package init(
+        vocabulary: Int, width: Int, feedForward: Int, layers: Int, queryHeads: Int, kvHeads: Int, headDim: Int? = nil, contextMax: Int, normEps: Float = 1e-5,
+        ropeTheta: Double = 10_000, window: Int? = nil, tiedEmbeddings: Bool = false, bos: Int? = nil, eos: Int? = nil
+    ) {
+        self.vocabulary = vocabulary
+        self.width = width
+        self.feedForward = feedForward
+        self.layers = layers
+        self.queryHeads = queryHeads
+        self.kvHeads = kvHeads
+        self.headDim = headDim ?? width / max(queryHeads, 1)
+        self.contextMax = contextMax
+        self.normEps = normEps
+        self.ropeTheta = ropeTheta
+        self.window = window
+        self.tiedEmbeddings = tiedEmbeddings
+        self.bos = bos
+        self.eos = eos
+    }
+
+    package var queryWidth: Int { queryHeads * headDim }
+    package var kvWidth: Int { kvHeads * headDim }
+    /// Rows of q, k and v together.
+    package var attentionWidth: Int { queryWidth + 2 * kvWidth }
+
+    /// Refuses what the kernels cannot run or memory cannot hold.
+    /// - Throws: `.request` naming the field.
+    package func validate() throws(Fault) {
+        func need(_ holds: Bool, _ field: String, _ why: String) throws(Fault) {
+            guard holds else {
+                throw Fault(.request, "model.config", "the model configuration does not work", why: "`\(field)` \(why)", remedy: "change it in the recipe or in config.json")
+            }
+        }
+        try need((1...4_194_304).contains(vocabulary), "vocab_size", "is \(vocabulary); it must be 1 to 4194304")
+        try need((1...65_536).contains(width), "hidden_size", "is \(width); it must be 1 to 65536")
+        try need((1...262_144).contains(feedForward), "intermediate_size", "is \(feedForward); it must be 1 to 262144")
+        try need((1...1_024).contains(layers), "num_hidden_layers", "is \(layers); it must be 1 to 1024")
+        try need((1...1_024).contains(queryHeads), "num_attention_heads", "is \(queryHeads); it must be 1 to 1024")
+        try need(kvHeads >= 1 && queryHeads.isMultiple(of: max(kvHeads, 1)), "num_key_value_heads", "is \(kvHeads); it must divide num_attention_heads (\(queryHeads))")
+        try need((2...256).contains(headDim) && headDim.isMultiple(of: 2), "head_dim", "is \(headDim); it must be even, 2 to 256")
+        try need((1...1_048_576).contains(contextMax), "max_position_embeddings", "is \(contextMax); it must be 1 to 1048576")
+        try need(normEps > 0 && normEps < 1, "rms_norm_eps", "is \(normEps); it must lie between 0 and 1")
+        try need(ropeTheta > 1 && ropeTheta.isFinite, "rope_theta", "is \(ropeTheta); it must be above 1")
+        try need(window.map { $0 >= 1 } ?? true, "sliding_window", "must be null or at least 1")
+    }
+}
+
+extension MistralConfig {
+    /// Reads `config.json`, old (`rope_theta`) and new (`rope_parameters`) spelling.
+    /// - Throws: `.request` naming the member that is missing, of the wrong kind, or not supported.
+    package init(json: JSON) throws(Fault) {
+        func fault(_ why: String) -> Fault {
+            Fault(.request, "model.config", "cannot read the model's config.json", why: why, remedy: "only dense Mistral decoders are supported yet")
+        }
+        guard let root = json.object else { throw fault("it is not a JSON object") }
+        func int(_ key: String, _ fallback: Int? = nil) throws(Fault) -> Int {
+            guard let value = root[key], value != .null else {
+                if let fallback { return fallback }
+                throw fault("`\(key)` is missing")
+            }
+            guard let number = value.int, let result = Int(exactly: number) else { throw fault("`\(key)` is not a whole number") }
+            return result
+        }
+        func optional(_ key: String) throws(Fault) -> Int? {
+            guard let value = root[key], value != .null else { return nil }
+            // Some files list several end tokens: the first is the one that ends a text.
+            if let list = value.array, let first = list.first?.int { return Int(first) }
+            return try int(key)
+        }
+        if let kind = root["model_type"]?.string, kind != "mistral" { throw fault("`model_type` is `\(kind.prefix(40))`") }
+        if let act = root["hidden_act"]?.string, act != "silu" { throw fault("`hidden_act` is `\(act.prefix(40))`, not `silu`") }
+        let rope = root["rope_parameters"]?.object
+        if let kind = (rope?["rope_type"] ?? root["rope_scaling"]?["rope_type"])?.string, kind != "default" {
+            throw fault("rotary scaling `\(kind.prefix(40))` is not supported yet")
+        }
+        let width = try int("hidden_size"), heads = try int("num_attention_heads")
+        self.init(
+            vocabulary: try int("vocab_size"), width: width, feedForward: try int("intermediate_size"), layers: try int("num_hidden_layers"), queryHeads: heads,
+            kvHeads: try int("num_key_value_heads", heads), headDim: try int("head_dim", heads > 0 ? width / heads : 0),
+            contextMax: try int("max_position_embeddings"), normEps: Float(root["rms_norm_eps"]?.number ?? 1e-6),
+            ropeTheta: (rope?["rope_theta"] ?? root["rope_theta"])?.number ?? 10_000, window: try optional("sliding_window"),
+            tiedEmbeddings: root["tie_word_embeddings"]?.bool ?? false, bos: try optional("bos_token_id"), eos: try optional("eos_token_id"))
+        try validate()
+    }
+
+    /// `config.json` as transformers reads it; members in one fixed order, so equal models give equal bytes.
+    package var json: JSON {
+        [
+            "architectures": ["MistralForCausalLM"],
+            "attention_dropout": 0,
+            "bos_token_id": bos.map { .int(Int64($0)) } ?? .null,
+            "dtype": "float32",
+            "eos_token_id": eos.map { .int(Int64($0)) } ?? .null,
+            "head_dim": .int(Int64(headDim)),
+            "hidden_act": "silu",
+            "hidden_size": .int(Int64(width)),
+            "initializer_range": .double(0.02),
+            "intermediate_size": .int(Int64(feedForward)),
+            "max_position_embeddings": .int(Int64(contextMax)),
+            "model_type": "mistral",
+            "num_attention_heads": .int(Int64(queryHeads)),
+            "num_hidden_layers": .int(Int64(layers)),
+            "num_key_value_heads": .int(Int64(kvHeads)),
+            "rms_norm_eps": .double(Double(normEps.description)!),
+            "rope_parameters": ["rope_theta": .double(ropeTheta), "rope_type": "default"],
+            "rope_theta": .double(ropeTheta),
+            "sliding_window": window.map { .int(Int64($0)) } ?? .null,
+            "tie_word_embeddings": .bool(tiedEmbeddings),
+            "use_cache": true,
+            "vocab_size": .int(Int64(vocabulary)),
+        ]
+    }
+}

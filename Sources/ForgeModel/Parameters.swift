@@ -1,0 +1,89 @@
+package import ForgeCore
+package import ForgeTensor
+
+/// The weights of a decoder in one flat run of memory, in the order of its table. Gradients and moments use the same shape.
+package final class Parameters {
+    package let table: ParameterTable
+    /// `[1, table.count]`.
+    package let flat: Tensor
+
+    /// All zero.
+    package init(_ table: ParameterTable, on device: Device) throws(Fault) {
+        self.table = table
+        flat = try device.tensor(rows: 1, columns: table.count)
+    }
+
+    package func tensor(_ entry: ParameterTable.Entry) -> Tensor {
+        entry.shape.rank == 2
+            ? flat.view(from: entry.offset, rows: entry.shape[0], columns: entry.shape[1]) : flat.view(from: entry.offset, rows: 1, columns: entry.count)
+    }
+
+    package func tensor(_ name: String) -> Tensor {
+        guard let entry = table[name] else { preconditionFailure("no parameter is called `\(name)`") }
+        return tensor(entry)
+    }
+
+    private func fused(_ first: String, rows: Int) -> Tensor {
+        guard let entry = table[first] else { preconditionFailure("no parameter is called `\(first)`") }
+        return flat.view(from: entry.offset, rows: rows, columns: entry.shape[1])
+    }
+
+    // The matrices as the kernels multiply them.
+    package var embedding: Tensor { tensor("model.embed_tokens.weight") }
+    package var head: Tensor { table.config.tiedEmbeddings ? embedding : tensor("lm_head.weight") }
+    package var finalNorm: Tensor { tensor("model.norm.weight") }
+    package func attentionNorm(_ layer: Int) -> Tensor { tensor("model.layers.\(layer).input_layernorm.weight") }
+    package func feedForwardNorm(_ layer: Int) -> Tensor { tensor("model.layers.\(layer).post_attention_layernorm.weight") }
+    /// q, k and v: `[queryWidth + 2 kvWidth, width]`.
+    package func qkv(_ layer: Int) -> Tensor { fused("model.layers.\(layer).self_attn.q_proj.weight", rows: table.config.attentionWidth) }
+    package func output(_ layer: Int) -> Tensor { tensor("model.layers.\(layer).self_attn.o_proj.weight") }
+    /// gate and up: `[2 feedForward, width]`.
+    package func gateUp(_ layer: Int) -> Tensor { fused("model.layers.\(layer).mlp.gate_proj.weight", rows: 2 * table.config.feedForward) }
+    package func down(_ layer: Int) -> Tensor { tensor("model.layers.\(layer).mlp.down_proj.weight") }
+}
+
+extension Parameters {
+    /// Initial values: norms one; matrices uniform with standard deviation 1/√in, those that close a branch divided by √(2·layers)
+    /// as well; embeddings with standard deviation `embeddingDeviation`. Uniform rather than normal, because its bits need no
+    /// logarithm: integers become floats exactly.
+    package func initialise(seed: UInt64, embeddingDeviation: Float = 0.02) {
+        for (index, entry) in table.entries.enumerated() {
+            if entry.role == .norm {
+                tensor(entry).fill(1)
+                continue
+            }
+            var generator = SeededGenerator(seed: seed, stream: UInt64(index))
+            var deviation = entry.role == .embedding ? embeddingDeviation : 1 / Float(entry.shape[1]).squareRoot()
+            if entry.closesBranch { deviation /= Float(2 * table.config.layers).squareRoot() }
+            let reach = deviation * Float(3).squareRoot()
+            var values = [Float](repeating: 0, count: entry.count)
+            for i in values.indices { values[i] = generator.symmetric() * reach }
+            tensor(entry).write(values)
+        }
+    }
+}
+
+/// Steele, Lea & Flood 2014, "Fast splittable pseudorandom number generators": 64 bits a call, state one counter.
+package struct SeededGenerator: RandomNumberGenerator, Sendable, Codable, Hashable {
+    package private(set) var state: UInt64
+
+    package init(seed: UInt64) { state = seed }
+
+    /// Streams of one seed are independent for every use here: their states are far apart after mixing twice.
+    package init(seed: UInt64, stream: UInt64) {
+        var mixer = SeededGenerator(seed: seed ^ (stream &* 0x9e37_79b9_7f4a_7c15))
+        var second = SeededGenerator(seed: mixer.next() &+ stream)
+        state = second.next()
+    }
+
+    package mutating func next() -> UInt64 {
+        state &+= 0x9e37_79b9_7f4a_7c15
+        var z = state
+        z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
+        z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
+        return z ^ (z >> 31)
+    }
+
+    /// Uniform on (-1, 1), on the odd multiples of 2⁻²⁴.
+    package mutating func symmetric() -> Float { (Float(next() >> 40) * 2 + 1) * 0x1p-24 - 1 }
+}

@@ -1,0 +1,66 @@
+package import ForgeCore
+package import ForgeModel
+import ForgeNN
+package import ForgeTensor
+package import ForgeTokenizer
+import Glibc
+
+/// Scores text in bits per byte, so that models with different vocabularies, and models without one, compare.
+///
+/// A document is `<s>` and its tokens; every token counts, the end of the text does not. Longer documents are read in windows of the
+/// context length that overlap by half, and a token is scored in the first window it appears in, so that each but the first few has at
+/// least half a context before it. A text has many spellings in tokens and only one is scored: the true bits are at most these.
+package final class Scorer {
+    private let decoder: Decoder
+    private let tokenizer: Tokenizer
+    private var encoder: Encoder
+    private let rows: Int
+    private let window: Int
+
+    package struct Score: Sendable, Hashable {
+        package var bits = 0.0
+        package var bytes = 0
+        package var tokens = 0
+        package var bitsPerByte: Double { bytes == 0 ? 0 : bits / Double(bytes) }
+        package init() {}
+    }
+
+    package init(_ parameters: Parameters, tokenizer: Tokenizer, window: Int? = nil, on device: Device) throws(Fault) {
+        self.tokenizer = tokenizer
+        encoder = Encoder(tokenizer)
+        self.window = min(window ?? parameters.table.config.contextMax, parameters.table.config.contextMax)
+        rows = max(4096 / self.window, 1) * self.window
+        decoder = try Decoder(parameters, rows: rows, on: device)
+    }
+
+    /// The score of all documents together.
+    package func score(_ documents: some Sequence<[UInt8]>) throws(Fault) -> Score {
+        var score = Score()
+        var ids: [Int32] = [], targets: [Int32] = [], lengths: [Int32] = [0]
+        func flush() throws(Fault) {
+            guard !ids.isEmpty else { return }
+            let batch = TokenBatch(ids: ids, targets: targets, cumulativeLengths: lengths)
+            for value in try decoder.logProbabilities(batch) { score.bits -= Double(value) / M_LN2 }
+            ids.removeAll(keepingCapacity: true)
+            targets.removeAll(keepingCapacity: true)
+            lengths = [0]
+        }
+        for document in documents {
+            let tokens = [tokenizer.control.begin] + encoder.encode(document)
+            score.bytes += document.count
+            score.tokens += tokens.count - 1
+            var start = 0, scored = 0  // tokens[scored + 1] is the next to score
+            while scored < tokens.count - 1 {
+                let end = min(start + window, tokens.count - 1)
+                if ids.count + end - start > rows { try flush() }
+                ids += tokens[start..<end]
+                targets += (start..<end).map { $0 >= scored ? tokens[$0 + 1] : -1 }
+                lengths.append(Int32(ids.count))
+                scored = end
+                start = end - window / 2
+            }
+        }
+        try flush()
+        return score
+    }
+}

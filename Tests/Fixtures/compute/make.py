@@ -1,0 +1,82 @@
+#!/usr/bin/env python3
+"""Golden vectors for the decoder, from torch and transformers with small random configurations.
+
+    pip install torch transformers safetensors      (made with torch 2.15.0, transformers 5.23.0, safetensors 0.8.0)
+    python3 Tests/Fixtures/compute/make.py
+
+Weights are float32; the reference runs in float64, so that a difference measures our error alone. Each file holds the
+parameters (`param.*`), the tokens (`ids`, `targets`, `lengths`), the logits of every row, the summed negative
+log-likelihood (`loss`) and its gradient by every parameter (`grad.*`); `__metadata__.config` is the config.json that
+transformers wrote. Packed sequences are run one by one and their losses added: that is what packing must equal.
+"""
+import pathlib, torch
+from safetensors.torch import save_file
+from transformers import MistralConfig, MistralForCausalLM
+
+here = pathlib.Path(__file__).parent
+base = dict(vocab_size=29, hidden_size=16, intermediate_size=24, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
+            head_dim=6, max_position_embeddings=96, rms_norm_eps=1e-5, rope_theta=10000.0, sliding_window=None,
+            tie_word_embeddings=False, bos_token_id=1, eos_token_id=2, attn_implementation="eager")
+cases = {
+    "plain": (dict(), [40]),
+    "packed": (dict(), [7, 33, 1, 80]),
+    "tied": (dict(tie_word_embeddings=True, head_dim=4, num_key_value_heads=1, rope_theta=1e6), [21, 70]),
+    "window": (dict(sliding_window=9, head_dim=8, num_key_value_heads=4), [75, 12]),
+}
+for name, (changes, lengths) in cases.items():
+    torch.manual_seed(20261121)
+    config = MistralConfig(**{**base, **changes})
+    model = MistralForCausalLM(config).float()
+    with torch.no_grad():
+        for key, parameter in model.named_parameters():
+            parameter.copy_(torch.rand_like(parameter) + 0.5 if "norm" in key else (torch.rand_like(parameter) - 0.5))
+    parameters = {key: value.detach().clone() for key, value in model.named_parameters()}
+    model = model.double().eval()
+    ids, targets, logits, loss = [], [], [], 0
+    for length in lengths:
+        tokens = torch.randint(0, config.vocab_size, (length + 1,))
+        target = tokens[1:].clone()
+        target[torch.rand(length) < 0.2] = -1
+        out = model(input_ids=tokens[None, :-1]).logits[0]
+        loss = loss + torch.nn.functional.cross_entropy(out, target, ignore_index=-1, reduction="sum")
+        ids.append(tokens[:-1]); targets.append(target); logits.append(out.detach())
+    loss.backward()
+    tensors = {"param." + k: v for k, v in parameters.items()}
+    tensors |= {"grad." + k: v.grad.float() for k, v in model.named_parameters()}
+    tensors["ids"] = torch.cat(ids).int(); tensors["targets"] = torch.cat(targets).int()
+    tensors["lengths"] = torch.tensor(lengths).int()
+    tensors["logits"] = torch.cat(logits).float(); tensors["loss"] = loss.detach().float()[None]
+    save_file({k: v.contiguous() for k, v in tensors.items()}, here / f"decoder-{name}.safetensors",
+              metadata={"config": config.to_json_string(use_diff=False)})
+    print(name, sum(v.numel() for v in parameters.values()), "parameters, loss", float(loss.detach()))
+
+# 100 steps of AdamW on a fixed quadratic-plus-noise gradient, parameters decayed and clipped as the trainer does.
+torch.manual_seed(7)
+start = torch.randn(37)
+p = start.clone().double().requires_grad_()
+optimiser = torch.optim.AdamW([p], lr=3e-3, betas=(0.9, 0.95), eps=1e-8, weight_decay=0.1)
+curve, pull = torch.rand(37).double() + 0.1, torch.randn(100, 37)
+for step in range(100):
+    p.grad = curve * p.detach() + pull[step].double()
+    optimiser.step()
+save_file({"start": start, "curve": curve.float(), "pull": pull, "end": p.detach().float()}, here / "adamw.safetensors")
+
+# 20 steps of Muon with decay on a wide and a tall matrix, in float64 from the formulas alone (torch.optim.Muon rounds to bfloat16 inside).
+def orthogonal(u):
+    x = u / (u.norm() + 1e-7)
+    if x.shape[0] > x.shape[1]: return orthogonal(u.T).T
+    for _ in range(5):
+        a = x @ x.T
+        x = 3.4445 * x + (-4.7750 * a + 2.0315 * a @ a) @ x
+    return x
+tensors = {}
+for name, shape in (("wide", (6, 20)), ("tall", (40, 7))):
+    torch.manual_seed(11)
+    start, pull = torch.randn(shape), torch.randn(20, *shape)
+    w, m, rate, beta, decay = start.double(), torch.zeros(shape).double(), 0.02, 0.95, 0.1
+    for step in range(20):
+        g = 0.3 * w + pull[step].double()
+        m = beta * m + (1 - beta) * g
+        w = w * (1 - rate * decay) - rate * 0.2 * max(shape) ** 0.5 * orthogonal(beta * m + (1 - beta) * g)
+    tensors |= {name + ".start": start, name + ".pull": pull, name + ".end": w.float()}
+save_file(tensors, here / "muon.safetensors")
