@@ -1,0 +1,29 @@
+import ForgeAudit
+package import ForgeCore
+import ForgeHTTP
+import ForgeOS
+
+extension RegistryClient {
+    /// Writes the audit archive (docs/formats/audit-tree.md §6) into `directory`, which must not exist yet.
+    /// - Returns: how many files it has.
+    package func exportArchive(to directory: String) async throws(Fault) -> Int {
+        guard try Path.information(directory) == nil else {
+            throw Fault(.request, "cli.exists", "cannot export into `\(directory)`", why: "it exists already", remedy: "name a directory that does not")
+        }
+        return try await http.stream(.post, "/v1/audit/export", timeout: .seconds(600)) { _, _, stream in
+            try Durable.makeDirectory(directory)
+            var reader = TarReader()
+            var count = 0
+            for try await piece in stream {
+                for entry in try reader.feed(piece) {
+                    let path = Path.join(directory, entry.path)
+                    try Durable.makeDirectory(Path.parent(path))
+                    try Durable.create(path, with: entry.bytes, mode: 0o644)
+                    count += 1
+                }
+            }
+            try reader.finish()
+            return count
+        }
+    }
+}
