@@ -1,0 +1,188 @@
+package import ForgeCore
+package import ForgeCrypto
+import ForgeOS
+
+/// The registry's sealed files: staged under `incoming/`, kept under `blobs/xx/`, named by random ids.
+///
+/// The order of every write is the crash order: bytes durable, then the row, then the answer. So a row never points to bytes that are not
+/// there, and what a crash leaves over is a file without a row (`leftovers`).
+package struct BlobStore: Sendable {
+    private let incoming: String
+    private let blobs: String
+    private let segmentLog2: Int
+    private let vault: Vault
+
+    /// - Parameter segmentLog2: smaller segments than 64 MiB are for tests.
+    package init(_ directory: String, vault: Vault, segmentLog2: Int = SealedHeader.standardSegmentLog2) {
+        self.vault = vault
+        self.segmentLog2 = segmentLog2
+        incoming = Path.join(directory, "incoming")
+        blobs = Path.join(directory, "blobs")
+    }
+
+    package var segmentCount: Int { 1 << segmentLog2 }
+
+    private func header(_ blob: ID, _ project: ID) -> SealedHeader { SealedHeader(blob: blob, project: project, store: vault.store, segmentLog2: segmentLog2) }
+    private func staged(_ blob: ID) -> String { Path.join(incoming, blob.description) }
+    private func place(_ blob: ID) -> String { Path.join(blobs, String(blob.description.prefix(2)), blob.description) }
+
+    // MARK: writing
+
+    /// Seals one segment under a fresh salt and makes it durable in the staging file. The caller then writes its row, then answers.
+    ///
+    /// Sent again, a segment replaces what was there; the old bytes were never part of a finished blob.
+    package func put(_ plaintext: [UInt8], segment index: Int, of key: WrappedKey) throws(Fault) -> SealedSegment {
+        precondition(key.purpose == .blob, "blobs have blob keys")
+        guard index >= 0, index < 1 << 24, plaintext.count <= segmentCount else {
+            throw Fault(.request, "blob.segment", "this segment is not accepted", why: "a segment has at most \(ByteCount(segmentCount)) and a number below 2^24")
+        }
+        let header = header(key.subject, key.project)
+        let secret = try vault.unwrap(key, "store a model")
+        let sealed = SealedSegment.seal(plaintext, index: index, header: header, key: secret)
+        let path = staged(key.subject)
+        let isNew = try Path.information(path) == nil
+        if isNew { try Durable.makeDirectory(incoming) }
+        let file = try File(path, isNew ? .create : .update)
+        if isNew { try file.write(header.bytes, at: 0) }
+        try file.write(sealed.bytes, at: header.offset(ofSegment: index))
+        try file.syncData()
+        if isNew { try Durable.syncDirectory(incoming) }
+        return sealed.record
+    }
+
+    /// Makes the staged segments the blob: checks that they are a whole file by reading all of it back, then puts it in place for good.
+    /// - Parameter count: how many segments were acknowledged.
+    /// - Returns: the finished blob, durable; its row may be written now. Called again after a crash, it gives the same answer.
+    package func finish(_ key: WrappedKey, segments count: Int, lastCount: Int) throws(Fault) -> StoredBlob {
+        let header = header(key.subject, key.project)
+        let target = place(key.subject)
+        if try Path.information(target) == nil {
+            var total = Int64(max(count - 1, 0)) * Int64(segmentCount) + Int64(lastCount)
+            if count == 0 || lastCount == segmentCount {
+                // A last segment is always short: an empty one ends the file.
+                _ = try put([], segment: count, of: key)
+                if count == 0 { total = 0 }
+            }
+            let file = try File(staged(key.subject), .update)
+            try file.truncate(to: header.fileCount(plaintext: total))
+            try file.sync()
+            try Path.setMode(staged(key.subject), 0o400)
+            try Durable.makeDirectory(Path.parent(target))
+            try Durable.move(staged(key.subject), to: target)
+        }
+        return try inspect(key)
+    }
+
+    /// Reads a whole finished blob: its plaintext's digest, and its ciphertext's by segment.
+    private func inspect(_ key: WrappedKey) throws(Fault) -> StoredBlob {
+        let header = header(key.subject, key.project)
+        let secret = try vault.unwrap(key, "check a stored model")
+        let reader = try SealedReader(place(key.subject), key: secret, expecting: header)
+        var hasher = SHA256Hasher()
+        var at: Int64 = 0
+        while at < reader.count {
+            let piece = try reader.read(1 << 20, at: at)
+            hasher.update(piece)
+            at += Int64(piece.count)
+        }
+        return StoredBlob(key: key, count: reader.count, digest: hasher.finish(), segments: try ciphertext(key.subject, header, plaintext: reader.count))
+    }
+
+    private func ciphertext(_ blob: ID, _ header: SealedHeader, plaintext count: Int64) throws(Fault) -> [SealedSegment] {
+        let file = try File(place(blob), .read)
+        var segments: [SealedSegment] = []
+        for index in 0...Int(count >> Int64(header.segmentLog2)) {
+            let plain = Int(min(Int64(header.segmentCount), count - Int64(index) << Int64(header.segmentLog2)))
+            segments.append(
+                SealedSegment(
+                    index: index, count: plain, sealedCount: Cobblestone.sealedCount(plain),
+                    digest: try BlobStore.hash(file, Cobblestone.sealedCount(plain), at: header.offset(ofSegment: index))))
+        }
+        return segments
+    }
+
+    private static func hash(_ file: borrowing File, _ count: Int, at offset: Int64) throws(Fault) -> Digest {
+        var hasher = SHA256Hasher()
+        var done = 0
+        while done < count {
+            let piece = try file.readExactly(min(1 << 20, count - done), at: offset + Int64(done))
+            hasher.update(piece)
+            done += piece.count
+        }
+        return hasher.finish()
+    }
+
+    // MARK: reading
+
+    /// Opens a blob. Only the hand-over and the registry's own small files use it.
+    func open(_ key: WrappedKey) throws(Fault) -> SealedReader {
+        try SealedReader(place(key.subject), key: try vault.unwrap(key, "read a stored model"), expecting: header(key.subject, key.project))
+    }
+
+    /// A small file of a model, such as its recipe: lineage shows it, and it holds no weights.
+    package func read(_ key: WrappedKey, limit: ByteCount) throws(Fault) -> [UInt8] { try open(key).readAll(limit: limit) }
+
+    /// Compares the bytes on disk with the digests in the catalog. Needs no key, so it runs while the registry is sealed.
+    /// - Throws: `.environment` naming the first segment that differs.
+    package func scrub(_ blob: ID, segments: [SealedSegment]) throws(Fault) {
+        let path = place(blob)
+        let file = try File(path, .read)
+        var offset = Int64(SealedHeader.count)
+        for segment in segments {
+            let digest: Digest
+            do throws(Fault) { digest = try BlobStore.hash(file, segment.sealedCount, at: offset) } catch {
+                throw BlobStore.damaged(blob, "segment \(segment.index) is cut short", path)
+            }
+            guard digest == segment.digest else { throw BlobStore.damaged(blob, "segment \(segment.index) was changed", path) }
+            offset += Int64(segment.sealedCount)
+        }
+        guard try file.size() == offset else { throw BlobStore.damaged(blob, "bytes follow its last segment", path) }
+        let header = try SealedHeader(parsing: file.readExactly(SealedHeader.count, at: 0))
+        guard header.blob == blob, header.store == vault.store else { throw BlobStore.damaged(blob, "its header names another blob or store", path) }
+    }
+
+    private static func damaged(_ blob: ID, _ why: String, _ path: String) -> Fault {
+        Fault(.environment, "blob.damaged", "stored blob `\(blob)` is damaged", why: why, remedy: "restore it from a backup", detail: path)
+    }
+
+    // MARK: removing
+
+    /// Files without a row: what crashes and abandoned uploads leave. The caller knows the rows.
+    package func leftovers(known: Set<ID>, staged open: Set<ID>) throws(Fault) -> [ID] {
+        var found: [ID] = []
+        for directory in try BlobStore.list(blobs) {
+            for name in try Path.list(Path.join(blobs, directory)) {
+                if let id = ID(parsing: name), !known.contains(id) { found.append(id) }
+            }
+        }
+        for name in try BlobStore.list(incoming) {
+            if let id = ID(parsing: name), !open.contains(id) { found.append(id) }
+        }
+        return found
+    }
+
+    private static func list(_ directory: String) throws(Fault) -> [String] { try Path.information(directory) == nil ? [] : Path.list(directory) }
+
+    /// Removes a blob's file, staged or finished. Its key's row goes first: without it these bytes are noise already.
+    package func remove(_ blob: ID) throws(Fault) {
+        for path in [staged(blob), place(blob)] where try Path.information(path) != nil { try Durable.remove(path) }
+    }
+}
+
+/// A finished blob, as its row will say.
+package struct StoredBlob: Hashable, Sendable {
+    package let key: WrappedKey
+    package var id: ID { key.subject }
+    /// Bytes of plaintext, and their digest.
+    package let count: Int64
+    package let digest: Digest
+    package let segments: [SealedSegment]
+    package var sealedCount: Int64 { Int64(SealedHeader.count) + segments.reduce(0) { $0 + Int64($1.sealedCount) } }
+
+    package init(key: WrappedKey, count: Int64, digest: Digest, segments: [SealedSegment]) {
+        self.key = key
+        self.count = count
+        self.digest = digest
+        self.segments = segments
+    }
+}
