@@ -9,30 +9,29 @@ done
 [ -e "$keys/passphrase" ] || { head -c 18 /dev/urandom | base64 >"$keys/passphrase"; chmod 0600 "$keys/passphrase"; }
 site() { # site NAME: the site file of one root
     cat <<END
-organisation: Example Institute
-appliance: $1.example
+organisation: example-institute
+appliance: $1
+store:
+  passphrase_file: $keys/passphrase
+  recovery_file: $keys/$1.recovery
 persons:
-$(while read -r name roles; do printf '  - name: %s\n    roles: [%s]\n    keys:\n      - %s\n' "$name" "$roles" "$(cat "$keys/$name.pub")"; done <<'PEOPLE'
+$(while read -r name role; do printf '  - name: %s\n    roles: [%s]\n    key_files: [%s]\n' "$name" "$role" "$keys/$name.pub"; done <<'PEOPLE'
 dana data_scientist
 rene release_manager
 mila ml_lead
 otto security_officer
 PEOPLE
 )
-keyslots:
-  - name: operator
-    type: passphrase
-recovery: $keys/$1.recovery
 END
 }
 site site >.demo/site.yaml
 run cat .demo/site.yaml
 
 up site; show forge up --root .demo/site; sed 's/^/  /' .demo/site.log
-run forge init --file .demo/site.yaml --passphrase-file "$keys/passphrase"
+run forge init --file .demo/site.yaml
 tell 'The recovery key went to the file that the site file names, and to no log.'
 tell 'Nobody can act without a sign-in. The same user of this machine, not signed in, gets health and nothing else:'
-refused 4 'sign in' forge data ls
+refused 4 'sign in' forge model ls
 for person in dana rene mila otto; do as $person run forge login $person --key "$keys/$person"; done
 as otto run forge status
 as dana run forge whoami

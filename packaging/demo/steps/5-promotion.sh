@@ -1,5 +1,5 @@
 heading '5. Nobody promotes a model alone'
-need model promote; need approval vote; need model rollback
+need model promote; need approval approve; need model rollback
 tell 'Who trained the model does not promote it; no promotion without a held-out report; one vote is not enough, the requester has none, and nobody has two.'
 as dana refused 2 'guard.promotion_is_for_release_managers|guard.trainer_may_not_promote' forge model promote manuals@1 --reason 'it is mine'
 as rene show forge model promote manuals@1 --reason 'first release'
