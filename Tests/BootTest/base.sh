@@ -6,7 +6,7 @@
 # never     needs the network again once the cache stands; never prints the mirror
 set -euo pipefail
 export LC_ALL=C DEBIAN_FRONTEND=noninteractive
-version=4   # raise it when this file changes what it makes
+version=5   # raise it when this file changes what it makes
 cache=${FORGE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/forge}
 base=$cache/base-bookworm-$version pool=$cache/pool-$version
 suite=bookworm
@@ -21,8 +21,8 @@ mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' "Cod
 
 say "a minimal Debian 12 with systemd (once; kept in $cache)"
 rm -rf "$base" "$pool"; mkdir -p "$pool"
-# curl, ssh-keygen and a small Python are the customer's own tools: they are how people and apps call Forge here.
-debootstrap --variant=minbase --include=systemd,systemd-sysv,dbus,curl,openssh-client,python3-minimal,procps \
+# curl, ssh-keygen and Python are the customer's own tools: they are how people and apps call Forge here.
+debootstrap --variant=minbase --include=systemd,systemd-sysv,dbus,curl,openssh-client,python3,procps \
     $suite "$base" "$mirror" >"$cache/debootstrap.log" 2>&1 || { tail -n 20 "$cache/debootstrap.log" >&2; exit 1; }
 
 say "the dependencies that a medium carries"

@@ -40,7 +40,7 @@ life() {
 
     # Documents that every Debian system has.
     must 'documents become a data set' as dana forge data add /usr/share/doc --name docs || return
-    must 'a small model is queued' as dana forge train /srv/small.yaml --data docs || return
+    must 'a small model is queued' as dana forge train /srv/small.yaml --data docs --detach || return
     run=$(as dana forge run ls -o json | field items.0.id)
     state() { as dana forge run show "$run" -o json | field item.state; }
     trained() { case $(state) in finished|failed|cancelled) ;; *) return 1;; esac; }
@@ -70,7 +70,7 @@ life() {
     text() { printf '%s\n' "$1" | head -n -1 | field choices.0.text; }
     equal 'the same request has the same answer' "$(text "$answer")" "$(text "$again")"
     equal 'without a key there is none' 401 "$(call app serve /v1/completions -H 'content-type: application/json' -d '{"model":"small","prompt":"The"}' | tail -n 1)"
-    receipt=$(printf '%s\n' "$answer" | head -n -1 | field id)
+    receipt=$(printf '%s\n' "$answer" | head -n -1 | field receipt.id)
     ends 'the answer has a receipt that verifies' 0 as alice forge receipt verify "$receipt" --documents /usr/share/doc
 
     must 'the log verifies where it is' as alice forge audit verify || return

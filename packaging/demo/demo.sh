@@ -3,21 +3,30 @@
 #
 # owns      .demo: the documents, two roots (`site`, and `twin` for the second of two equal runs), the keys of four invented people
 # promises  every line with `$`, after the name of who acts, was run as shown; each step stops the demo at the first thing that is not as it should be
-# never     touches anything outside .demo; needs the network only to fetch Debian packages, once
+# never     touches anything outside .demo (and, as root in a closed folder, /var/tmp/forge-demo); needs the network only to fetch Debian packages, once
 # flow      steps/1-people.sh … steps/8-proof.sh, in order; `demo.sh 1 2 3` runs only those
 set -uo pipefail
 cd "$(dirname "$0")/../.."
 . packaging/demo/lib.sh
 demo=$PWD/.demo keys=$PWD/.demo/keys here=packaging/demo
 export PATH=$PWD/.build/release:$PATH NO_PROXY='*' PYTHONDONTWRITEBYTECODE=1
-export FORGE_ROOT=$demo/site
 recipe=${FORGE_DEMO_RECIPE:-recipes/demo.yaml}
+roots=$demo
+
+# As root, `forge up` becomes a user of its own, who must be able to reach the executables and the roots: not from under somebody's home.
+if [ "$(id -u)" -eq 0 ] && ! setpriv --reuid 64747 --regid 64747 --clear-groups test -x "$PWD/.build/release/forge"; then
+    roots=/var/tmp/forge-demo
+    rm -rf $roots; mkdir -p $roots/bin; chmod 0755 $roots $roots/bin
+    install -m 0755 .build/release/forge .build/release/forged .build/release/forge-{registry,serve,admin,verify} $roots/bin/
+    PATH=$roots/bin:$PATH
+fi
+export FORGE_ROOT=$roots/site
 
 trap 'down site; down twin' EXIT
 trap 'exit 130' INT TERM
-mkdir -p .demo
+mkdir -p .demo; chmod 0755 .demo
 only=" $* "
-if [ "$only" = '  ' ]; then rm -rf .demo/site .demo/twin .demo/keys .demo/*.log .demo/archive* .demo/answers; fi
+if [ "$only" = '  ' ]; then rm -rf "$roots/site" "$roots/twin" .demo/keys .demo/*.log .demo/*.yaml .demo/*.digest .demo/archive* .demo/answers; fi
 
 tell "Forge $(forge --version 2>/dev/null | tail -n 1), on $(nproc) processors. Everything happens in .demo and without a network."
 for file in $here/steps/*.sh; do
@@ -26,4 +35,4 @@ for file in $here/steps/*.sh; do
     . "$file"
 done
 heading 'Done'
-tell "All eight steps were seen working. .demo/site is a whole appliance: \`forge up --root .demo/site\` starts it again."
+tell "All eight steps were seen working. $roots/site is a whole appliance: \`forge up --root $roots/site\` starts it again."

@@ -53,15 +53,17 @@ wait_until() { # wait_until SECONDS COMMAND…
     until "$@" >/dev/null 2>&1; do n=$((n - 1)); [ $n -gt 0 ] || return 1; sleep 0.2; done
 }
 
-# up NAME: `forge up --root .demo/NAME` in the background, until it says `ready`.
+# up NAME: `forge up --root $roots/NAME` in the background, until it says `ready`.
 up() {
     local name=$1 log=.demo/$1.log
-    forge up --root "$demo/$name" >"$log" 2>&1 &
+    forge up --root "$roots/$name" >"$log" 2>&1 &
     echo $! >".demo/$name.pid"
-    wait_until 60 grep -qx ready "$log" || { tail -n 20 "$log" >&2; fail "\`forge up --root .demo/$name\` did not say ready"; }
+    wait_until 90 grep -qx ready "$log" || { tail -n 20 "$log" >&2; fail "\`forge up --root $roots/$name\` did not say ready"; }
 }
 down() {
     local pid; pid=$(cat ".demo/$1.pid" 2>/dev/null) || return 0
-    kill "$pid" 2>/dev/null && wait "$pid" 2>/dev/null
     rm -f ".demo/$1.pid"
+    kill "$pid" 2>/dev/null || return 0
+    # Not a child of this shell when a step ran in one of its own.
+    wait_until 60 eval "! kill -0 $pid"
 }

@@ -27,7 +27,7 @@ END
 site site >.demo/site.yaml
 run cat .demo/site.yaml
 
-up site; show forge up --root .demo/site; sed 's/^/  /' .demo/site.log
+show forge up --root "$roots/site" "&"; up site; sed 's/^/  /' .demo/site.log
 run forge init --file .demo/site.yaml
 tell 'The recovery key went to the file that the site file names, and to no log.'
 tell 'Nobody can act without a sign-in. The same user of this machine, not signed in, gets health and nothing else:'

@@ -16,40 +16,35 @@ reaches() {
         sleep 1
     done
 }
-# processes ROOT: the trainer daemon of a root, then its workers, one process number a line.
-processes() { pgrep -f "forged .*$demo/$1/" || true; }
+# The trainer daemon of a root, and the worker it started.
+daemon_of() { pgrep -f "forged .*$roots/$1/state/trainer" | head -n 1; }
+worker_of() { pgrep -P "$(daemon_of "$1")" | tail -n 1; }
 
-as dana run forge recipe check "$recipe"
-as dana run forge train "$recipe" --data manuals
+as dana run forge recipe check "$recipe" --data manuals
+as dana run forge train "$recipe" --data manuals --name manuals
 first=$(newest) || fail 'no run was queued'
-as dana run forge run watch "$first"
 digest_one=$(of "$first" result.digest) || fail "the first run left no model: $(of "$first" why)"
 
 tell 'The same recipe in a second appliance, with the same documents and other keys.'
 site twin >.demo/twin.yaml
 (
-    export FORGE_ROOT=$demo/twin
+    export FORGE_ROOT=$roots/twin
     people=$keys keys=$keys/twin; mkdir -p "$keys"   # the same people, with sign-ins of their own at the second appliance
     up twin
     forge init --file .demo/twin.yaml --quiet || fail 'the second root could not be initialised'
     as dana forge login dana --key "$people/dana" --quiet || fail 'no sign-in at the second root'
     as dana forge data add .demo/documents --name manuals --quiet || fail 'the documents could not be added at the second root'
-    as dana run forge train "$recipe" --data manuals
+    as dana run forge train "$recipe" --data manuals --name manuals --detach
     second=$(newest) || fail 'no run was queued at the second root'
     reaches "$second" 30
-    worker=$(processes twin | tail -n 1)
-    [ "$(processes twin | wc -l)" -ge 2 ] || fail 'the run has no worker process of its own'
-    show kill -KILL "$worker"; kill -KILL "$worker"; tell "  the worker was killed at $(percent "$second") %"
-    # One dead worker is a failed attempt; the run may go on by itself or ask to be resumed.
-    sleep 5; [ "$(of "$second" state)" != failed ] || as dana run forge run resume "$second"
+    victim=$(worker_of twin); [ -n "$victim" ] || fail 'the run has no worker process of its own'
+    show kill -KILL "$victim" '# the worker'; kill -KILL "$victim"; tell "  killed at $(percent "$second") %"
+    # One dead worker is a failed attempt: the run goes on by itself, or asks to be resumed.
+    sleep 3; [ "$(of "$second" state)" != failed ] || as dana run forge run resume "$second"
     reaches "$second" 60
-    daemon=$(processes twin | head -n 1)
-    show kill -KILL "$daemon"; kill -KILL "$daemon"; tell "  the trainer daemon was killed at $(percent "$second") %"
-    down twin; up twin
-    # A registry is sealed after every start, and opening it is decided and recorded like everything else.
-    as otto forge login otto --key "$people/otto" --quiet
-    as otto run forge unseal --file "$people/passphrase"
-    as dana forge login dana --key "$people/dana" --quiet
+    victim=$(daemon_of twin)
+    show kill -KILL "$victim" '# the trainer daemon'; kill -KILL "$victim"; tell "  killed at $(percent "$second") %; \`forge up\` starts it again"
+    wait_until 60 of "$second" state || fail 'the trainer daemon did not come back'
     [ "$(of "$second" state)" != failed ] || as dana run forge run resume "$second"
     as dana run forge run watch "$second"
     of "$second" result.digest >.demo/twin.digest || fail "the second run left no model: $(of "$second" why)"
