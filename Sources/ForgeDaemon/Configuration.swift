@@ -36,6 +36,7 @@ package struct Configuration: Sendable {
     }
 
     package static func parse(_ bytes: [UInt8], source: String) throws(Fault) -> Configuration {
+        if bytes.isEmpty { return Configuration() }
         let document = try YAML.parse(bytes, source: source)
         if document.isNull { return Configuration() }
         var reader = try YAMLReader(document, source: source)

@@ -40,15 +40,19 @@ package struct DaemonPlan: Sendable {
     package var isAlive: @Sendable () async -> Bool
     /// One line for the service manager and the log.
     package var status: @Sendable () async -> String
+    /// Called when a stop begins, while the doors still finish what is under way: long answers are ended here.
+    package var stopping: @Sendable () async -> Void
 
     package init(
         doors: [DoorPlan], services: [any Service] = [], facts: @escaping @Sendable () async -> JSON.Object = { .init() },
-        isAlive: @escaping @Sendable () async -> Bool = { true }, status: @escaping @Sendable () async -> String = { "ready" }
+        isAlive: @escaping @Sendable () async -> Bool = { true }, status: @escaping @Sendable () async -> String = { "ready" },
+        stopping: @escaping @Sendable () async -> Void = {}
     ) {
         self.doors = doors
         self.services = services
         self.facts = facts
         self.isAlive = isAlive
         self.status = status
+        self.stopping = stopping
     }
 }

@@ -98,6 +98,7 @@ package struct Lifecycle: Sendable {
         health.becomeStopping()
         Notify.stopping()
         await withTaskGroup(of: Void.self) { group in
+            group.addTask { await plan.stopping() }
             for server in servers { group.addTask { await server.drain(within: min(Daemon.drainTime, stopTime / 2)) } }
         }
         for service in plan.services.reversed() {
