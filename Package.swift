@@ -135,10 +135,10 @@ let package = Package(
             ]),
 
         // 5: a `main.swift` each.
-        program("forged", ["TrainerService", "ForgeDaemon", "ForgeCore"]),
-        program("forge-registry", ["RegistryService", "ForgeDaemon", "ForgeCore"]),
-        program("forge-serve", ["ServeService", "ForgeDaemon", "ForgeCore"]),
-        program("forge-admin", ["AdminService", "ForgeDaemon", "ForgeCore"]),
+        program("forged", ["TrainerService", "ForgeDaemon", "ForgeCore", "ForgeGate"]),
+        program("forge-registry", ["RegistryService", "ForgeDaemon", "ForgeCore", "ForgeGate"]),
+        program("forge-serve", ["ServeService", "ForgeDaemon", "ForgeCore", "ForgeGate"]),
+        program("forge-admin", ["AdminService", "ForgeDaemon", "ForgeCore", "ForgeGate"]),
         program("forge", ["ForgeCLI"]),
         // The independent verifier: it shares no line with what it checks.
         program("forge-verify", ["COpenSSL", "CSQLite"]),
@@ -147,12 +147,30 @@ let package = Package(
         tests(
             "ForgeAuthorityTests",
             ["ForgeCore", "ForgeOS", "ForgeCrypto", "ForgeGate", "ForgePolicy", "ForgeHTTP", "ForgeAudit", "AdminAPI", "RegistryAPI", "ForgeAuthority"]),
-        tests("ForgeCLITests", ["ForgeCore", "ForgeCLI"]),
+        tests("ForgeCLITests", ["ForgeCore", "ForgeOS", "ForgeCrypto", "AdminAPI", "ForgeCLI"]),
         tests("ForgeConfigTests", ["ForgeCore", "ForgeConfig"]),
         tests("ForgeGateTests", ["ForgeCore", "ForgeGate"]),
+        tests(
+            "AdminServiceTests",
+            [
+                "AdminAPI", "AdminService", "ForgeAudit", "ForgeAuthority", "ForgeCore", "ForgeCrypto", "ForgeGate", "ForgeHTTP", "ForgeOS", "ForgePolicy", "RegistryAPI",
+                .product(name: "Logging", package: "swift-log"),
+            ]),
         tests("ForgePolicyTests", ["ForgeCore", "ForgeGate", "ForgePolicy", "ForgeCrypto", "ForgeOS"]),
         tests("ForgeAuditTests", ["ForgeAudit", "ForgeCore", "ForgeCrypto", "ForgeGate", "ForgeOS"]),
         tests("ForgeCatalogTests", ["ForgeCatalog", "ForgeCore", "ForgeOS"]),
+        tests(
+            "RegistryLogTests",
+            [
+                "RegistryService", "RegistryAPI", "ForgeAudit", "ForgeCatalog", "ForgeCore", "ForgeCrypto", "ForgeGate", "ForgeHTTP", "ForgeOS", "ForgeVault",
+                "forge-registry", "forge-verify", .product(name: "Logging", package: "swift-log"),
+            ]),
+        tests(
+            "RegistryServiceTests",
+            [
+                "RegistryService", "RegistryAPI", "AdminAPI", "ForgeAudit", "ForgeCatalog", "ForgeCore", "ForgeCrypto", "ForgeGate", "ForgeHTTP", "ForgeOS", "ForgeVault",
+                "ForgeArtifact", "forge-registry", "forge-verify", .product(name: "Logging", package: "swift-log"),
+            ]),
         tests("ForgeOSTests", ["ForgeCore", "ForgeOS"]),
         tests("ForgeHTTPTests", ["ForgeCore", "ForgeOS", "ForgeHTTP"]),
         tests("ForgeDaemonTests", ["ForgeCore", "ForgeOS", "ForgeConfig", "ForgeGate", "ForgeHTTP", "ForgeDaemon"]),
@@ -162,6 +180,12 @@ let package = Package(
         tests("ForgeTokenizerTests", ["ForgeCore", "ForgeTokenizer"]),
         tests("ForgeDataTests", ["ForgeCore", "ForgeCrypto", "ForgeOS", "ForgeTokenizer", "ForgeData"]),
         tests("ForgeInferenceTests", ["ForgeCore", "ForgeInference", "ForgeModel", "ForgeNN", "ForgeTensor", "ForgeTokenizer"]),
+        tests(
+            "ServeServiceTests",
+            [
+                "ForgeCore", "ForgeOS", "ForgeCrypto", "ForgeGate", "ForgeHTTP", "ForgeArtifact", "ForgeAudit", "ForgeAuthority", "ForgeInference", "ForgeModel",
+                "ForgeTensor", "ForgeTokenizer", "RegistryAPI", "ServeAPI", "ServeService", .product(name: "Logging", package: "swift-log"),
+            ]),
         tests("ForgeTensorTests", ["ForgeCore", "ForgeTensor"]),
         tests("ForgeNNTests", ["ForgeCore", "ForgeTensor", "ForgeAutograd", "ForgeModel", "ForgeNN", "ForgeArtifact"]),
         tests("ForgeTrainingTests", ["ForgeCore", "ForgeOS", "ForgeCrypto", "ForgeTensor", "ForgeModel", "ForgeNN", "ForgeTokenizer", "ForgeData", "ForgeArtifact", "ForgeTraining"]),

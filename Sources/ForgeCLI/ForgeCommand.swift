@@ -52,6 +52,6 @@ enum ExitCodes {
 
     static func code(of fault: Fault) -> Int32 {
         // A daemon that does not answer is told apart from one that answers "not now".
-        fault.code == "daemon.unreachable" ? 69 : fault.kind.exitCode
+        fault.code == "peer.not_running" ? 69 : fault.kind.exitCode
     }
 }

@@ -95,6 +95,8 @@ package struct YAMLReader {
         return out
     }
 
+    package mutating func strings(_ key: String) throws(Fault) -> [String] { try required(key, try optionalStrings(key)) }
+
     /// A mapping inside this one.
     package mutating func optionalReader(_ key: String) throws(Fault) -> YAMLReader? {
         guard let node = node(key), !node.isNull else { return nil }
