@@ -25,7 +25,7 @@ package enum FactClass: Hashable, Sendable {
             microbits_per_byte baseline_microbits_per_byte milliseconds signal exit leaves keys persons expires open
             """, .clear(.integer))
         put("streamed resumed sealed", .clear(.bool))
-        put("model name version alias purpose backend code method finish seed sampling fingerprint origin person state suite door format sampling", .clear(.text))
+        put("model name version alias purpose backend code method finish seed fingerprint origin person state suite door format sampling", .clear(.text))
         put("prompt answer text document passphrase secret credential", .drop)
         return table
     }()
