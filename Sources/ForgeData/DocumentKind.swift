@@ -18,6 +18,8 @@ package struct Refusal: Error, Sendable, Hashable, Codable {
         /// A manual page that only names another.
         case link
         case path
+        /// The sender found it and did not send it.
+        case notSent = "not-sent"
     }
 
     package let reason: Reason
