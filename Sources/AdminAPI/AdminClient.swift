@@ -47,6 +47,11 @@ package struct AdminClient: Sendable {
             .post, HTTPClient.path("v1", "approvals", approval.description, "executed"), headers: ["content-type": "application/json"], body: Wire.encode(report))
     }
 
+    /// Tells that these sign-ins (SHA-256 of their credentials) were used here, so that they are not idle.
+    package func touch(_ digests: [Digest]) async throws(Fault) {
+        _ = try await http.send(.post, "/v1/sessions/touch", headers: ["content-type": "application/json"], body: Wire.encode(SessionsTouched(digests: digests)))
+    }
+
     // MARK: Approvals
 
     package func approvals(state: String? = nil) async throws(Fault) -> [ApprovalView] {

@@ -146,3 +146,9 @@ package struct BundleMessage: Codable, Sendable, Hashable {
         self.activated = activated
     }
 }
+
+/// Sign-ins that a daemon saw in use, by the SHA-256 of their credentials.
+package struct SessionsTouched: Codable, Sendable, Hashable {
+    package var digests: [Digest]
+    package init(digests: [Digest]) { self.digests = digests }
+}

@@ -82,6 +82,8 @@ package final class EntityMirror: Sendable {
         var view: EntityView?
         var heard: ContinuousClock.Instant?
         var key: [UInt8]?
+        var used: Set<Digest> = []
+        var reported: ContinuousClock.Instant?
     }
     private let state = Mutex(State())
 
@@ -112,11 +114,26 @@ package final class EntityMirror: Sendable {
             let epoch = state.withLock { $0.view?.snapshot.epoch }
             do {
                 try accept(try await admin.snapshot(after: epoch, wait: .seconds(10)))
+                try await report()
             } catch {
                 // Nobody to tell but the next caller, whom `view` tells.
                 try? await Task.sleep(for: .milliseconds(500))
             }
         }
+    }
+
+    /// Notes that a sign-in was used here, so that work with this daemon is no idleness at forge-admin.
+    package func used(_ credential: Digest) { state.withLock { _ = $0.used.insert(credential) } }
+
+    /// Tells forge-admin, at most once a minute.
+    private func report() async throws(Fault) {
+        let used = state.withLock { state -> Set<Digest> in
+            if let reported = state.reported, reported.duration(to: .now) < .seconds(60) { return [] }
+            defer { state.used = [] }
+            if !state.used.isEmpty { state.reported = .now }
+            return state.used
+        }
+        if !used.isEmpty { try await admin.touch(Array(used.sorted().prefix(1024))) }
     }
 
     /// - Throws: `.environment` for a snapshot that is not forge-admin's, or older than one already seen.

@@ -102,6 +102,7 @@ package struct Identifier: Sendable {
         guard session.expires > Clock.now().nanoseconds / 1000 else { throw Identifier.unknown("this sign-in has expired") }
         guard session.uid == caller.uid else { throw Identifier.unknown("this sign-in belongs to another uid of this machine") }
         guard let user = view.user(session.user) else { throw Identifier.unknown("`\(session.user)` is no longer enrolled") }
+        mirror.used(digest)
         return KnownCaller(
             principal: .user(user.name), method: .sshsig, uid: caller.uid, roles: user.roles.sorted(), session: session.id,
             sessionStarted: Timestamp(nanoseconds: session.started * 1000), door: caller.door)
