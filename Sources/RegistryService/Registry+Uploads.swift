@@ -1,0 +1,288 @@
+import ForgeArtifact
+import ForgeAudit
+import ForgeCatalog
+import ForgeCore
+import ForgeCrypto
+import ForgeGate
+import ForgeHTTP
+import ForgeOS
+import ForgeVault
+import RegistryAPI
+
+extension Registry {
+    var uploadRoutes: [Route] {
+        [
+            Route(.post, "/v1/uploads", summary: "Announce a model (forged)") { [self] in try await beginUpload($0) },
+            Route(.get, "/v1/uploads/{id}", summary: "How far an upload is") { [self] in try await readUpload($0) },
+            Route(.delete, "/v1/uploads/{id}", summary: "Give an upload up") { [self] in try await abandonUpload($0) },
+            Route(
+                .put, "/v1/uploads/{id}/files/{name}/segments/{n}", body: .whole(.mib(64)), deadline: .seconds(300), summary: "Send one segment; it is durable when answered"
+            ) { [self] in try await putSegment($0) },
+            Route(.post, "/v1/uploads/{id}/commit", deadline: nil, summary: "Make the upload a version") { [self] in try await commitUpload($0) },
+        ]
+    }
+
+    /// Ids and wrapped keys of the blobs an upload fills, as its row keeps them: a restart in between loses nothing.
+    private struct Declared: Sendable {
+        struct File: Sendable {
+            let name: String
+            let digest: Digest
+            let bytes: Int64
+            let blob: ID
+        }
+        let files: [File]
+
+        init(_ files: [File]) { self.files = files }
+
+        init(parsing bytes: [UInt8]) throws(Fault) {
+            var files: [File] = []
+            for item in (try? JSON.parse(bytes))?.array ?? [] {
+                guard let name = item["name"]?.string, let digest = item["digest"]?.string.flatMap({ Digest(parsing: $0) }), let bytes = item["bytes"]?.int,
+                    let blob = item["blob"]?.string.flatMap({ ID(parsing: $0) })
+                else { throw Database.corrupt("an upload's files do not read") }
+                files.append(File(name: name, digest: digest, bytes: bytes, blob: blob))
+            }
+            self.files = files
+        }
+
+        var bytes: [UInt8] {
+            JSON.array(
+                files.map {
+                    ["blob": .string($0.blob.description), "bytes": .int($0.bytes), "digest": .string($0.digest.description), "name": .string($0.name)]
+                }
+            ).canonical
+        }
+    }
+
+    // MARK: begin
+
+    private func beginUpload(_ request: HTTPRequest) async throws(Fault) -> HTTPResponse {
+        let message: UploadRequest = try request.decode()
+        _ = try await requireService(request, .trainer)
+        let who = try await visitor(request)
+        guard Names.isName(message.name) else {
+            throw Fault(.request, "model.name", "cannot name a model `\(message.name.prefix(80))`", why: "a name has 1 to 64 small letters, digits, dots and hyphens and starts with a letter or digit")
+        }
+        let files = try Registry.files(message.files)
+        let total = files.bytes.count + Int64(files.entries.count) << 20
+        let open = try keyring.current(to: "store a model")
+        var keys: [WrappedKey] = []
+        var declared: [Declared.File] = []
+        for entry in files.entries {
+            let key = try vault.makeKey(.blob, subject: ID(), project: open.project, version: open.version)
+            keys.append(key)
+            declared.append(.init(name: entry.file.rawValue, digest: entry.digest, bytes: entry.bytes, blob: key.subject))
+        }
+        let (allKeys, row) = (keys, Declared(declared))
+        let free = try await strongroom.freeSpace(directory)
+        let permit = try await permit(.modelPut, on: EntityID("Forge::Model", message.name), digest: files.digest, for: who)
+        let (intent, id) = (permit.record, ID())
+        let principal = who.principal?.description ?? ""
+        let view = UploadView(
+            id: id, name: message.name, state: UploadRow.State.open.rawValue, segmentBytes: Int64(strongroom.blobs.segmentCount),
+            files: row.files.map { .init(name: $0.name, bytes: $0.bytes, stored: []) })
+        return try await carryOut(permit, for: who, object: .init("Forge::Model", message.name, digest: files.digest)) { database, _, now throws(Fault) in
+            // Room is set aside here, so that a full disk is met before the first byte and not after the last.
+            let reserved = try database.reservedBytes()
+            guard total + reserved < free.count else {
+                throw Fault(
+                    .environment, "store.full", "`\(message.name)` does not fit", why: "it needs \(ByteCount(total)), \(ByteCount(max(0, free.count - reserved))) are free",
+                    remedy: "free space on the registry's file system and try again", retryable: true)
+            }
+            for key in allKeys { try database.insert(key, record: intent, now: now) }
+            try database.insert(
+                UploadRow(
+                    id: id, principal: principal, name: message.name, reserved: total, declared: row.bytes, created: now, expires: now + 7 * 86_400_000_000, record: intent))
+            return (view, ["upload": .string(id.description), "files": .int(Int64(allKeys.count)), "bytes": .int(total)])
+        }.response(201)
+    }
+
+    /// The announced files as the model they would be; a name, size or set that no model has is refused here.
+    private static func files(_ announced: [UploadRequest.File]) throws(Fault) -> ModelFiles {
+        var entries: [ModelFiles.Entry] = []
+        for item in announced {
+            guard let file = ModelFile(rawValue: item.name) else {
+                throw Fault(
+                    .request, "model.file_kind", "cannot store `\(item.name.prefix(80))`", why: "a model has \(ModelFile.allCases.map { "`\($0.rawValue)`" }.joined(separator: ", ")) and nothing else",
+                    remedy: "formats that can run code are never stored")
+            }
+            guard item.bytes > 0 else { throw Fault(.request, "model.empty_file", "cannot store `\(item.name)`", why: "it is empty") }
+            entries.append(.init(file, item.digest, bytes: item.bytes))
+        }
+        return try ModelFiles(entries)
+    }
+
+    // MARK: look, send, give up
+
+    /// The upload, if it is the caller's own: nobody else may continue it.
+    private func ownUpload(_ request: HTTPRequest) async throws(Fault) -> (row: UploadRow, declared: Declared, who: AuditEntry.Subject) {
+        let who = try await visitor(request)
+        let text = request.parameter("id")
+        let row = try await ledger.reader.read { (database) throws(Fault) -> UploadRow? in
+            guard let id = ID(parsing: text) else { return nil }
+            return try database.upload(id)
+        }
+        guard let row, row.principal == who.principal?.description else {
+            throw Fault(.request, "upload.not_found", "there is no upload `\(text.prefix(40))` of yours", remedy: "begin a new one")
+        }
+        return (row, try Declared(parsing: row.declared), who)
+    }
+
+    private static func open(_ row: UploadRow) throws(Fault) {
+        guard row.state == .open else { throw Fault(.request, "upload.\(row.state.rawValue)", "upload `\(row.id)` takes nothing more", why: "it is \(row.state.rawValue)") }
+    }
+
+    private func readUpload(_ request: HTTPRequest) async throws(Fault) -> HTTPResponse {
+        let (row, declared, _) = try await ownUpload(request)
+        let segmentBytes = Int64(strongroom.blobs.segmentCount)
+        return try .json(
+            try await ledger.reader.read { database throws(Fault) in
+                var files: [UploadView.File] = []
+                for file in declared.files { files.append(.init(name: file.name, bytes: file.bytes, stored: try database.segments(ofUpload: row.id, file: file.name).map(\.index))) }
+                return UploadView(id: row.id, name: row.name, state: row.state.rawValue, segmentBytes: segmentBytes, files: files)
+            })
+    }
+
+    /// Seals and stores one segment. Its row follows its bytes, and the answer follows its row.
+    private func putSegment(_ request: HTTPRequest) async throws(Fault) -> HTTPResponse {
+        let (row, declared, _) = try await ownUpload(request)
+        try Registry.open(row)
+        let size = Int64(strongroom.blobs.segmentCount)
+        guard let file = declared.files.first(where: { $0.name == request.parameter("name") }), let index = Int(request.parameter("n")), index >= 0,
+            Int64(index) * size < file.bytes
+        else { throw Fault(.request, "upload.segment", "this segment is not part of the upload", why: "no announced file has it") }
+        let expected = min(size, file.bytes - Int64(index) * size)
+        guard Int64(request.body.count) == expected else {
+            throw Fault(.request, "upload.segment", "segment \(index) of `\(file.name)` is not accepted", why: "it has \(request.body.count) bytes where \(expected) belong")
+        }
+        let key = try await uploadKey(file.blob)
+        let stored = try await strongroom.put(request.body, segment: index, of: key)
+        try await ledger.write { database, _ throws(Fault) in
+            guard try database.upload(row.id)?.state == .open else { throw Fault(.request, "upload.closed", "upload `\(row.id)` takes nothing more") }
+            try database.putSegment(SegmentRow(index: Int64(index), digest: stored.digest, bytes: Int64(stored.count), stored: Int64(stored.sealedCount)), upload: row.id, file: file.name)
+        }
+        return .done
+    }
+
+    private func uploadKey(_ blob: ID) async throws(Fault) -> WrappedKey {
+        guard let key = try await ledger.reader.read({ database throws(Fault) in try database.key(.blob, subject: blob) }) else { throw Database.corrupt("a blob has no key") }
+        return key
+    }
+
+    private func abandonUpload(_ request: HTTPRequest) async throws(Fault) -> HTTPResponse {
+        let (row, _, _) = try await ownUpload(request)
+        guard row.state != .committed else { throw Fault(.request, "upload.committed", "upload `\(row.id)` is a version already") }
+        try await abandon(row)
+        return .done
+    }
+
+    static func blobs(of row: UploadRow) throws(Fault) -> [ID] { try Declared(parsing: row.declared).files.map(\.blob) }
+
+    /// Keys first: without them the bytes are noise, whatever happens next.
+    func abandon(_ row: UploadRow) async throws(Fault) {
+        let blobs = try Registry.blobs(of: row)
+        try await ledger.write { database, _ throws(Fault) in
+            try database.setUpload(row.id, .abandoned)
+            for blob in blobs { if let key = try database.key(.blob, subject: blob) { try database.deleteWrappedKey(key.id) } }
+        }
+        for blob in blobs { try await strongroom.remove(blob) }
+    }
+
+    // MARK: commit
+
+    /// Crash order of the store: blobs durable in place, then one transaction with every row, the signatures and the outcome.
+    private func commitUpload(_ request: HTTPRequest) async throws(Fault) -> HTTPResponse {
+        let message: CommitRequest = try request.decode()
+        let (row, declared, who) = try await ownUpload(request)
+        try Registry.open(row)
+        let files = try Registry.files(declared.files.map { .init(name: $0.name, bytes: $0.bytes, digest: $0.digest) })
+        let open = try keyring.current(to: "sign a model")
+        let permit = try await permit(
+            .modelPut, on: EntityID("Forge::Model", row.name), digest: files.digest, attributes: ["name": .string(row.name), "digest": .string(files.digest.description)], for: who)
+        let id = permit.decision.request
+        let blobs: [StoredBlob]
+        do throws(Fault) { blobs = try await finish(row, declared) } catch {
+            await recordFailure(of: .modelPut, request: id, for: who, object: .init("Forge::Model", row.name, digest: files.digest), error)
+            throw error
+        }
+        do throws(Fault) {
+            return try .json(try await enter(row, declared, files, blobs, message, open, request: id, for: who), status: 201)
+        } catch {
+            await recordFailure(of: .modelPut, request: id, for: who, object: .init("Forge::Model", row.name, digest: files.digest), error)
+            throw error
+        }
+    }
+
+    /// All rows of a new version, its signatures and the outcome's record, in one transaction. The version's number is known only inside it, and the signatures name it.
+    private func enter(
+        _ row: UploadRow, _ declared: Declared, _ files: ModelFiles, _ blobs: [StoredBlob], _ message: CommitRequest, _ open: Keyring.Open, request id: ID,
+        for who: AuditEntry.Subject
+    ) async throws(Fault) -> ModelView {
+        try await ledger.write { database, log throws(Fault) -> ModelView in
+            guard try database.upload(row.id)?.state == .open else { throw Fault(.request, "upload.closed", "upload `\(row.id)` takes nothing more") }
+            try log.settle(in: database)
+            let (index, now) = (log.size, log.now)
+            try database.deferReferences()
+            let version = try database.nextVersion(of: row.name)
+            let reference = ModelReference(name: row.name, version: Int(version))
+            let manifest = ModelManifest.sign(files, as: reference, with: open.manifest)
+            let records = message.records.map { Provenance.Record(name: $0.name, index: $0.index) } + [.init(name: "record:model.put", index: index)]
+            let provenance = Provenance(
+                reference: reference, digest: files.digest, recipe: message.recipe, seed: message.seed, kernelPath: message.kernelPath,
+                dependencies: message.sources.map { .init(name: $0.name, digest: $0.digest) }, run: message.run, started: Timestamp(nanoseconds: message.started * 1000),
+                finished: Timestamp(nanoseconds: message.finished * 1000), records: records
+            ).signed(by: open.manifest)
+            let rowOfVersion = ModelVersionRow(
+                name: row.name, version: version, digest: files.digest, run: message.run.description, trainedBy: message.trainedBy, created: now, record: index)
+            var fileRows: [ModelFileRow] = []
+            for (file, blob) in zip(declared.files, blobs) {
+                try database.insert(
+                    BlobRow(
+                        id: blob.id, key: blob.key.id, digest: blob.digest, bytes: blob.count, stored: blob.sealedCount, segments: Int64(blob.segments.count), created: now, record: index),
+                    segments: blob.segments.map { SegmentRow(index: Int64($0.index), digest: $0.digest, bytes: Int64($0.count), stored: Int64($0.sealedCount)) })
+                fileRows.append(ModelFileRow(file: file.name, digest: blob.digest, bytes: blob.count, blob: blob.id))
+            }
+            try database.insert(rowOfVersion, files: fileRows)
+            try database.insertAttestation(row.name, version, kind: "manifest", envelope: manifest.bundle, record: index)
+            try database.insertAttestation(row.name, version, kind: "provenance", envelope: provenance.bundle, record: index)
+            if try database.run(message.run) == nil, let dataset = message.sources.first(where: { $0.name.hasPrefix("dataset:") }) {
+                try database.insert(RunRow(run: message.run, dataset: dataset.digest, recipe: message.recipe, submittedBy: message.trainedBy, created: now, record: index))
+            }
+            try database.setUpload(row.id, .committed)
+            let facts: JSON.Object = [
+                "manifest": .string(Digest.sha256(manifest.bundle).description), "recipe": .string(message.recipe.description), "run": .string(message.run.description),
+                "person": .string(message.trainedBy), "upload": .string(row.id.description), "bytes": .int(files.bytes.count), "files": .int(Int64(files.entries.count)),
+            ]
+            let outcome = AuditEntry.outcome(.modelPut, .ok, request: id, who: who, object: Registry.object(rowOfVersion), data: facts)
+            guard try log.record(outcome, in: database) == index else {
+                throw Fault(.environment, "audit.moved", "the log moved while a model was committed", why: "the clock was set at this moment", remedy: "commit again", retryable: true)
+            }
+            return try database.view(rowOfVersion)
+        }
+    }
+
+    /// Every file whole, durable, and what was announced.
+    private func finish(_ row: UploadRow, _ declared: Declared) async throws(Fault) -> [StoredBlob] {
+        var blobs: [StoredBlob] = []
+        for file in declared.files {
+            let stored = try await ledger.reader.read { database throws(Fault) in try database.segments(ofUpload: row.id, file: file.name) }
+            let size = Int64(strongroom.blobs.segmentCount)
+            let count = Int((file.bytes + size - 1) / size)
+            let missing = Set(0..<Int64(count)).subtracting(stored.map(\.index)).sorted()
+            guard missing.isEmpty else {
+                throw Fault(.request, "upload.incomplete", "`\(file.name)` is not all there", why: "segments \(missing.prefix(8).map(String.init).joined(separator: ", ")) are missing", remedy: "send them and commit again")
+            }
+            let blob = try await strongroom.finish(try await uploadKey(file.blob), segments: count, lastCount: Int(file.bytes - Int64(count - 1) * size))
+            guard blob.digest == file.digest, blob.count == file.bytes else {
+                throw Fault(.request, "upload.digest", "`\(file.name)` is not what was announced", why: "its digest is \(blob.digest), announced was \(file.digest)", remedy: "begin a new upload")
+            }
+            blobs.append(blob)
+        }
+        return blobs
+    }
+}
+
+extension Encodable {
+    /// As an answer with that status.
+    fileprivate func response(_ status: Int) throws(Fault) -> HTTPResponse { try .json(self, status: status) }
+}

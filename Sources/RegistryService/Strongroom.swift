@@ -1,0 +1,78 @@
+import ForgeCore
+import ForgeCrypto
+import ForgeGate
+import ForgeOS
+package import ForgeVault
+
+/// The vault's heavy work (scrypt, sealing, reading back, fsync) on a thread of its own, one piece at a time: the shared pool never waits for it.
+package actor Strongroom {
+    private let thread = ThreadExecutor("forge-vault")
+    package nonisolated var unownedExecutor: UnownedSerialExecutor { unsafe thread.asUnownedSerialExecutor() }
+
+    package nonisolated let vault: Vault
+    package nonisolated let blobs: BlobStore
+    private let keyslots: String
+
+    package init(vault: Vault, directory: String, segmentLog2: Int) {
+        self.vault = vault
+        blobs = BlobStore(directory, vault: vault, segmentLog2: segmentLog2)
+        keyslots = Path.join(directory, "keyslots.json")
+    }
+
+    // MARK: ceremonies
+
+    /// The keys of a new store. The vault is open afterwards, and the slots are durable; the caller's rows come last.
+    func found(_ passphrase: borrowing SecretBytes, cost: Scrypt, at now: Timestamp) throws(Fault) -> Founding {
+        let root = RootKey()
+        var slots = KeySlots(store: vault.store, created: now, root: root)
+        try slots.addPassphrase(passphrase, name: "operator", at: now, cost: cost, root: root)
+        let recovery = RecoveryKey()
+        try slots.addRecovery(recovery, name: "printed", at: now, root: root)
+        // What a person will type one day is tried today, from the bytes that will be on disk.
+        _ = try KeySlots(parsing: slots.encoded).open(recovery: RecoveryKey(parsing: recovery.text()))
+        try Durable.replace(keyslots, with: slots.encoded)
+        vault.initialise(root)
+        let log = Ed25519.PrivateKey(), manifest = P256.PrivateKey(), project = ID()
+        return Founding(
+            log: log, manifest: manifest, project: project,
+            wrapped: [try vault.wrap(log), try vault.wrap(manifest), try vault.makeProjectKey(project, version: 1)], recovery: recovery.text())
+    }
+
+    struct Founding: Sendable {
+        let log: Ed25519.PrivateKey
+        let manifest: P256.PrivateKey
+        let project: ID
+        let wrapped: [WrappedKey]
+        let recovery: String
+    }
+
+    /// Opens the vault with a person's secret; the permit says that they may.
+    func unseal(_ passphrase: borrowing SecretBytes, with permit: consuming Permit) throws(Fault) { vault.unseal(try readSlots().open(passphrase: passphrase), with: permit) }
+
+    func unseal(recovery text: String, with permit: consuming Permit) throws(Fault) { vault.unseal(try readSlots().open(recovery: RecoveryKey(parsing: text)), with: permit) }
+
+    private func readSlots() throws(Fault) -> KeySlots {
+        let slots = try KeySlots(parsing: File(keyslots, .read).readAll(limit: KeySlots.fileMax))
+        guard slots.store == vault.store else {
+            throw Fault(
+                .environment, "vault.other_store", "the keyslots are not this store's", why: "they open store \(slots.store), this is \(vault.store)",
+                remedy: "restore catalog and keyslots from one backup")
+        }
+        return slots
+    }
+
+    // MARK: blobs
+
+    func put(_ plaintext: [UInt8], segment: Int, of key: WrappedKey) throws(Fault) -> (count: Int, sealedCount: Int, digest: Digest) {
+        let stored = try blobs.put(plaintext, segment: segment, of: key)
+        return (stored.count, stored.sealedCount, stored.digest)
+    }
+
+    func finish(_ key: WrappedKey, segments: Int, lastCount: Int) throws(Fault) -> StoredBlob { try blobs.finish(key, segments: segments, lastCount: lastCount) }
+    func read(_ key: WrappedKey, limit: ByteCount) throws(Fault) -> [UInt8] { try blobs.read(key, limit: limit) }
+    func unseal(_ model: SealedModel, with permit: consuming Permit) throws(Fault) -> UnsealedModel { try blobs.unseal(model, with: permit) }
+    func scrub(_ blob: ID, segments: [SealedSegment]) throws(Fault) { try blobs.scrub(blob, segments: segments) }
+    func remove(_ blob: ID) throws(Fault) { try blobs.remove(blob) }
+    func leftovers(known: Set<ID>, staged: Set<ID>) throws(Fault) -> [ID] { try blobs.leftovers(known: known, staged: staged) }
+    func freeSpace(_ directory: String) throws(Fault) -> ByteCount { try Path.freeSpace(directory) }
+}
