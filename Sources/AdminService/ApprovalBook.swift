@@ -5,6 +5,8 @@ package import ForgePolicy
 /// All approvals: a fold over their journal (docs/formats/approval.md, "Journal"), each state kept by the pure machine.
 package struct ApprovalBook: Sendable {
     package private(set) var approvals: [ID: Approval] = [:]
+    /// Which request began the execution: it links the decision to its outcome in the log.
+    package private(set) var executions: [ID: ID] = [:]
 
     package init() {}
 
@@ -26,7 +28,8 @@ package struct ApprovalBook: Sendable {
         ["v": 1, "t": .int(request.created), "approval": .string(request.id.description), "event": "filed", "request": request.json]
     }
 
-    static func event(_ event: Approval.Event, of id: ID, at now: Int64) -> JSON {
+    /// - Parameter request: of the decision that begins an execution.
+    static func event(_ event: Approval.Event, of id: ID, at now: Int64, request: ID? = nil) -> JSON {
         var object = JSON.Object()
         object["v"] = 1
         object["t"] = .int(now)
@@ -46,7 +49,9 @@ package struct ApprovalBook: Sendable {
             object["event"] = "withdraw"
             object["user"] = .string(user)
             object["person"] = .string(person)
-        case .begin: object["event"] = "begin"
+        case .begin:
+            object["event"] = "begin"
+            if let request { object["request"] = .string(request.description) }
         case .executed: object["event"] = "executed"
         case .failed(let note):
             object["event"] = "failed"
@@ -72,6 +77,7 @@ package struct ApprovalBook: Sendable {
         guard let event = ApprovalBook.event(name, line), var approval = approvals[id] else { throw ApprovalBook.unreadable() }
         do throws(Approval.Refusal) { try approval.apply(event, at: time) } catch { throw ApprovalBook.unreadable() }
         approvals[id] = approval
+        if event == .begin, let request = line["request"]?.string.flatMap({ ID(parsing: $0) }) { executions[id] = request }
     }
 
     private static func event(_ name: String, _ line: JSON) -> Approval.Event? {

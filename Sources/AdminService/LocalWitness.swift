@@ -37,7 +37,16 @@ package actor LocalWitness {
     package func run(every pause: Duration = .seconds(2)) async {
         while !Task.isCancelled {
             do throws(Fault) { try await step() } catch { if error.code == "witness.fork" { alarm = error } }
+            await settle()
             try? await Task.sleep(for: pause)
+        }
+    }
+
+    /// Reads in the log how executions ended that nobody reported.
+    private func settle() async {
+        let registry = registry
+        await steward.settle { (request) async throws(Fault) in
+            try await registry.records(RecordQuery(request: request)).records.first { $0.entry.phase == .outcome }?.entry.outcome
         }
     }
 

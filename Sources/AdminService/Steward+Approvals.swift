@@ -1,5 +1,5 @@
 package import AdminAPI
-import ForgeAudit
+package import ForgeAudit
 package import ForgeCore
 import ForgeCrypto
 package import ForgeGate
@@ -118,11 +118,28 @@ extension Steward {
         try commit(report.ok ? .executed : .failed(note: String(report.note.prefix(512))), to: id, at: clock())
     }
 
+    /// Closes executions whose daemon could not tell how they ended, by what the log says. The log closes what a crash left open, so
+    /// nothing stays executing for ever.
+    /// - Parameter outcome: of the request with this id; nil while the log has none.
+    package func settle(olderThan age: Duration = .seconds(30), _ outcome: (ID) async throws(Fault) -> AuditEntry.Outcome?) async {
+        let latest = clock() - age.components.seconds * 1_000_000
+        for approval in approvals.sorted where approval.state == .executing && approval.latest <= latest {
+            let id = approval.request.id
+            guard let request = approvals.executions[id], let found = try? await outcome(request) else { continue }
+            // Somebody may have reported while the log was asked.
+            guard approvals[id]?.state == .executing else { continue }
+            switch found {
+            case .ok: try? commit(.executed, to: id, at: clock())
+            case .failed(let code), .unknown(let code): try? commit(.failed(note: code), to: id, at: clock())
+            }
+        }
+    }
+
     /// One step of the machine, durable before it counts.
-    func commit(_ event: Approval.Event, to id: ID, at now: Int64) throws(Fault) {
+    func commit(_ event: Approval.Event, to id: ID, at now: Int64, request: ID? = nil) throws(Fault) {
         var approval = try approval(id)
         do throws(Approval.Refusal) { try approval.apply(event, at: now) } catch { throw error.fault }
-        let line = ApprovalBook.event(event, of: id, at: approval.latest)
+        let line = ApprovalBook.event(event, of: id, at: approval.latest, request: request)
         try approvalJournal.append(line)
         try approvals.apply(line)
     }

@@ -116,7 +116,7 @@ extension Steward {
             let decision = try await decide(
                 request, id: id, votes: facts, approvers: approver, approval: approval.request.id, why: approval.request.reason.isEmpty ? nil : approval.request.reason, data: data)
             // The record is written; nobody else could move the approval meanwhile but by a veto or a withdrawal, which win.
-            if decision.allowed { try commit(.begin, to: approval.request.id, at: clock()) }
+            if decision.allowed { try commit(.begin, to: approval.request.id, at: clock(), request: id) }
             return decision
         default:
             let facts = approval.facts(content: request.resourceDigest, at: now)

@@ -124,6 +124,24 @@ import Testing
         }
     }
 
+    @Test func `an execution nobody reported is closed by what the log says`() async throws {
+        for (outcome, state) in [(AuditEntry.Outcome.ok, "executed"), (.unknown(code: "daemon.restarted"), "failed")] {
+            try await Institution.with { house in
+                let view = try await file(house)
+                for name in ["otto", "lee"] { _ = try await house.signIn(name).vote(try await house.vote(as: name, on: view), on: view.id) }
+                let decision = try await ask(house, house.promotion())
+                let otto = try await house.signIn("otto")
+                await house.steward.settle { (_) async throws(Fault) in outcome }
+                #expect(try await otto.approval(view.id).state == "executing", "it is given time to report")
+                house.clock.advance(.seconds(31))
+                await house.steward.settle { (_) async throws(Fault) in nil }
+                #expect(try await otto.approval(view.id).state == "executing", "the log knows nothing yet")
+                await house.steward.settle { (request) async throws(Fault) in request == decision.request ? outcome : nil }
+                #expect(try await otto.approval(view.id).state == state)
+            }
+        }
+    }
+
     @Test func `nobody is asked for who is not here, and nothing ordinary is decided here`() async throws {
         try await Institution.with { house in
             #expect(await refusal { _ = try await ask(house, house.promotion()) }?.code == "decision.absent")
