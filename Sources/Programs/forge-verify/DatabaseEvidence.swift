@@ -25,6 +25,9 @@ final class DatabaseEvidence: Evidence {
         self.sha = sha
         file = root + "/" + DatabaseEvidence.fileName
         try WriteAheadLog.check(file + "-wal")
+        // While the first page is in the write-ahead log, SQLite never looks at these bytes.
+        var head = try OpenFile(file)
+        guard try head.exactly(16).elementsEqual("SQLite format 3\0".utf8) else { throw Bad("\(file): not a database") }
         database = try SQLite(file)
         guard try database.one("PRAGMA application_id")?.int == 0x4652_4731 else { throw Bad("\(file): not a registry's database") }
         guard try database.one("PRAGMA user_version")?.int == 1 else { throw Unreadable(what: "\(file): a version this program does not know") }
