@@ -173,6 +173,8 @@ let package = Package(
             ]),
         tests("ForgeOSTests", ["ForgeCore", "ForgeOS"]),
         tests("ForgeHTTPTests", ["ForgeCore", "ForgeOS", "ForgeHTTP"]),
+        // The real programs, driven by the real command line.
+        tests("ApplianceTests", ["ForgeCore", "ForgeOS", "ForgeHTTP", "forge", "forged", "forge-registry", "forge-serve", "forge-admin"]),
         tests("ForgeDaemonTests", ["ForgeCore", "ForgeOS", "ForgeConfig", "ForgeGate", "ForgeHTTP", "ForgeDaemon"]),
         tests("ForgeCryptoTests", ["ForgeCore", "ForgeOS", "ForgeCrypto"]),
         tests("ForgeArtifactTests", ["ForgeCore", "ForgeOS", "ForgeCrypto", "ForgeArtifact"]),
@@ -185,6 +187,12 @@ let package = Package(
             [
                 "ForgeCore", "ForgeOS", "ForgeCrypto", "ForgeGate", "ForgeHTTP", "ForgeArtifact", "ForgeAudit", "ForgeAuthority", "ForgeInference", "ForgeModel",
                 "ForgeTensor", "ForgeTokenizer", "RegistryAPI", "ServeAPI", "ServeService", .product(name: "Logging", package: "swift-log"),
+            ]),
+        tests(
+            "TrainerServiceTests",
+            [
+                "ForgeCore", "ForgeOS", "ForgeCrypto", "ForgeGate", "ForgeHTTP", "ForgeArtifact", "ForgeAudit", "ForgeAuthority", "RegistryAPI", "TrainerAPI", "TrainerService", "forged",
+                .product(name: "Logging", package: "swift-log"),
             ]),
         tests("ForgeTensorTests", ["ForgeCore", "ForgeTensor"]),
         tests("ForgeNNTests", ["ForgeCore", "ForgeTensor", "ForgeAutograd", "ForgeModel", "ForgeNN", "ForgeArtifact"]),
