@@ -22,8 +22,13 @@ program() {
     put 0755 "$bin/$1" "$2/$1"
     # Scripts stand in for executables when only the package itself is tested.
     if [ "$(head -c 4 "$root/$2/$1" | tail -c 3)" = ELF ]; then
+        # The one section that differs between two folders is blanked, not removed: objcopy would lose the read-only relocations with it.
+        local section
+        section=$(readelf -SW "$root/$2/$1" | sed -nE 's/.*\] \.swift_modhash +PROGBITS +[0-9a-f]+ ([0-9a-f]+) ([0-9a-f]+) .*/\1 \2/p')
+        if [ -n "$section" ]; then
+            dd if=/dev/zero of="$root/$2/$1" bs=1 seek=$((16#${section% *})) count=$((16#${section#* })) conv=notrunc status=none
+        fi
         strip --strip-all "$root/$2/$1"
-        objcopy --remove-section=.swift_modhash --remove-section=.comment "$root/$2/$1"
     fi
 }
 program forge usr/bin
@@ -60,7 +65,7 @@ python3 packaging/manual/pages.py "$stage/forge.json" "$version" "$SOURCE_DATE_E
 cp packaging/manual/*.[1-8] "$stage/man/"
 (cd "$stage" && find man -type f | sort >debian/forge.manpages)
 
-put 0644 /dev/stdin usr/share/bash-completion/completions/forge < <("$bin/forge" --generate-completion-script bash)
+put 0644 /dev/stdin usr/share/bash-completion/completions/forge < <("$bin/forge" --generate-completion-script bash | sed '1{/^#!/d}')
 put 0644 /dev/stdin usr/share/zsh/vendor-completions/_forge < <("$bin/forge" --generate-completion-script zsh)
 put 0644 /dev/stdin usr/share/fish/vendor_completions.d/forge.fish < <("$bin/forge" --generate-completion-script fish)
 for file in bash-completion/completions/forge zsh/vendor-completions/_forge fish/vendor_completions.d/forge.fish; do

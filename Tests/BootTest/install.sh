@@ -36,7 +36,7 @@ for daemon in $daemons; do
     wait_for 20 inside systemctl is-active --quiet $daemon.service
     state=$(inside systemctl show -p ActiveState --value $daemon.service)
     if [ "$state" = active ]; then ok "$daemon.service is active"
-    else up=no; not_ok "$daemon.service is active" "$(inside systemctl status --no-pager -n 15 $daemon.service 2>&1)"; fi
+    else up=no; not_ok "$daemon.service is active" "$(inside journalctl --no-pager -o cat -n 12 -u $daemon.service 2>&1)"; fi
 done
 equal 'no unit failed' '' "$(inside systemctl --failed --plain --no-legend | awk '{print $1}')"
 check 'forge.slice holds them' inside sh -c 'systemctl status forge.slice --no-pager | grep -q forge-registry.service'

@@ -20,8 +20,8 @@ inside sh -c 'mkdir -p /root/site && cd /root/site && umask 077 && head -c 18 /d
     for u in alice bob carol dana; do runuser -u $u -- sh -c "mkdir -p ~/.ssh; test -e ~/.ssh/id_ed25519 || ssh-keygen -q -t ed25519 -N \"\" -f ~/.ssh/id_ed25519"; done'
 {
     printf 'organisation: example\nappliance: boot-test\nstore:\n  passphrase_file: passphrase\n  recovery_file: recovery\npersons:\n'
-    while read -r name role; do
-        printf '  - name: %s\n    roles: [%s]\n    key_files: [/home/%s/.ssh/id_ed25519.pub]\n    uid: %s\n' "$name" "$role" "$name" "$(uid "$name")"
+    while read -r person role; do
+        printf '  - name: %s\n    roles: [%s]\n    key_files: [/home/%s/.ssh/id_ed25519.pub]\n    uid: %s\n' "$person" "$role" "$person" "$(uid "$person")"
     done <<'END'
 alice security_officer
 bob release_manager
