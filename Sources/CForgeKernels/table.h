@@ -3,6 +3,7 @@
 #include "vec.h"
 #include "tile.h"
 #endif
+#include "ops/bf16.h"
 #include "ops/gemm.h"
 #include "ops/rmsnorm.h"
 #include "ops/rope.h"

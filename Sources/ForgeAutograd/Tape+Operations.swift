@@ -24,21 +24,21 @@ extension Tape {
         let out = value(columns: outputs)
         let packed = workspace(Device.packedCount(k: inputs, n: outputs))
         record("linear", [x, packed, out]) { (tape) throws(Fault) in
-            try tape.device.pack(tape[packed], from: weight.value, as: .weight)
-            try tape.device.multiply(tape[out], tape[x], packed: tape[packed])
+            try tape.device.pack(tape[packed], from: weight.value, as: .weight, precision: tape.precision)
+            try tape.device.multiply(tape[out], tape[x], packed: tape[packed], precision: tape.precision)
         }
         rule { tape in
             let dy = tape.gradient(of: out)
             let packedX = tape.workspace(Device.packedCount(k: tape.capacity, n: inputs))
             tape.recordBackward("linear weight", [x, dy, packedX]) { (tape) throws(Fault) in
-                try tape.device.pack(tape[packedX], from: tape[x], as: .plain)
-                try tape.device.multiply(weight.gradient, tape[dy], packed: tape[packedX], transposed: true, accumulate: true)
+                try tape.device.pack(tape[packedX], from: tape[x], as: .plain, precision: tape.precision)
+                try tape.device.multiply(weight.gradient, tape[dy], packed: tape[packedX], transposed: true, accumulate: true, precision: tape.precision)
             }
             let (dx, accumulate) = tape.claimGradient(of: x)
             let packed = tape.workspace(Device.packedCount(k: outputs, n: inputs))
             tape.recordBackward("linear input", [dy, packed, dx]) { (tape) throws(Fault) in
-                try tape.device.pack(tape[packed], from: weight.value, as: .plain)
-                try tape.device.multiply(tape[dx], tape[dy], packed: tape[packed], accumulate: accumulate)
+                try tape.device.pack(tape[packed], from: weight.value, as: .plain, precision: tape.precision)
+                try tape.device.multiply(tape[dx], tape[dy], packed: tape[packed], accumulate: accumulate, precision: tape.precision)
             }
         }
         return out
@@ -112,8 +112,8 @@ extension Tape {
         let packed = workspace(Device.packedCount(k: width, n: outputs))
         record("gated linear", [gu, hidden, packed, out]) { (tape) throws(Fault) in
             try tape.device.swiglu(tape[hidden], tape[gu])
-            try tape.device.pack(tape[packed], from: weight.value, as: .weight)
-            try tape.device.multiply(tape[out], tape[hidden], packed: tape[packed])
+            try tape.device.pack(tape[packed], from: weight.value, as: .weight, precision: tape.precision)
+            try tape.device.multiply(tape[out], tape[hidden], packed: tape[packed], precision: tape.precision)
         }
         rule { tape in
             let dy = tape.gradient(of: out)
@@ -122,14 +122,14 @@ extension Tape {
             let dhidden = tape.value(columns: width), again = tape.value(columns: width)
             let packed = tape.workspace(Device.packedCount(k: outputs, n: width))
             tape.recordBackward("gated linear input", [dy, packed, dhidden, again, dgu, gu]) { (tape) throws(Fault) in
-                try tape.device.pack(tape[packed], from: weight.value, as: .plain)
-                try tape.device.multiply(tape[dhidden], tape[dy], packed: tape[packed])
+                try tape.device.pack(tape[packed], from: weight.value, as: .plain, precision: tape.precision)
+                try tape.device.multiply(tape[dhidden], tape[dy], packed: tape[packed], precision: tape.precision)
                 try tape.device.swigluBackward(dgu: tape[dgu], again: tape[again], dy: tape[dhidden], gu: tape[gu])
             }
             let packedHidden = tape.workspace(Device.packedCount(k: tape.capacity, n: width))
             tape.recordBackward("gated linear weight", [dy, again, packedHidden]) { (tape) throws(Fault) in
-                try tape.device.pack(tape[packedHidden], from: tape[again], as: .plain)
-                try tape.device.multiply(weight.gradient, tape[dy], packed: tape[packedHidden], transposed: true, accumulate: true)
+                try tape.device.pack(tape[packedHidden], from: tape[again], as: .plain, precision: tape.precision)
+                try tape.device.multiply(weight.gradient, tape[dy], packed: tape[packedHidden], transposed: true, accumulate: true, precision: tape.precision)
             }
         }
         return out
@@ -144,10 +144,10 @@ extension Tape {
         let scratch = workspace(Device.crossEntropyWorkspace(width: width, vocabulary: vocabulary))
         guard mode == .train else {
             record("cross-entropy", [x, logp, packed, scratch]) { (tape) throws(Fault) in
-                try tape.device.pack(tape[packed], from: weight.value, as: .weight)
+                try tape.device.pack(tape[packed], from: weight.value, as: .weight, precision: tape.precision)
                 try tape.device.linearCrossEntropy(
                     logp: tape[logp], dx: nil, dw: nil, x: tape[x], packed: tape[packed], packedPlain: nil, targets: tape.inputs.targets, vocabulary: vocabulary,
-                    weight: 0, workspace: tape[scratch])
+                    weight: 0, workspace: tape[scratch], precision: tape.precision)
             }
             return logp
         }
@@ -156,11 +156,11 @@ extension Tape {
         precondition(!accumulate, "the loss is recorded last")
         let plain = workspace(Device.packedCount(k: vocabulary, n: width))
         record("cross-entropy", [x, dx, logp, packed, plain, scratch]) { (tape) throws(Fault) in
-            try tape.device.pack(tape[packed], from: weight.value, as: .weight)
-            try tape.device.pack(tape[plain], from: weight.value, as: .plain)
+            try tape.device.pack(tape[packed], from: weight.value, as: .weight, precision: tape.precision)
+            try tape.device.pack(tape[plain], from: weight.value, as: .plain, precision: tape.precision)
             try tape.device.linearCrossEntropy(
                 logp: tape[logp], dx: tape[dx], dw: weight.gradient, x: tape[x], packed: tape[packed], packedPlain: tape[plain], targets: tape.inputs.targets,
-                vocabulary: vocabulary, weight: tape.inputs.lossWeight, workspace: tape[scratch])
+                vocabulary: vocabulary, weight: tape.inputs.lossWeight, workspace: tape[scratch], precision: tape.precision)
         }
         return logp
     }

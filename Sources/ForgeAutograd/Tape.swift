@@ -59,6 +59,8 @@ package final class Tape {
     package let device: Device
     /// Rows a batch may have.
     package let capacity: Int
+    /// Of the matrix products.
+    package let precision: Precision
     package var inputs: TapeInputs
 
     var extents: [Extent] = []
@@ -68,6 +70,8 @@ package final class Tape {
     var rules: [(Tape) -> Void] = []
     /// The gradient of a value, once somebody gave it one.
     private var gradients: [Buffer: Buffer] = [:]
+    /// Buffers that are read after a run: nothing is placed over them.
+    private var results: [Buffer] = []
     private(set) var sealed = false
     private var memory: Storage?
     private var offsets: [Int] = []
@@ -76,8 +80,9 @@ package final class Tape {
     /// What the buffers would take without sharing.
     package private(set) var unsharedBytes: ByteCount = 0
 
-    package init(capacity: Int, on device: Device) throws(Fault) {
+    package init(capacity: Int, precision: Precision = .f32, on device: Device) throws(Fault) {
         self.device = device
+        self.precision = precision
         self.capacity = capacity
         inputs = try TapeInputs(rows: capacity, on: device)
     }
@@ -105,6 +110,12 @@ package final class Tape {
     }
 
     func rule(_ emit: @escaping (Tape) -> Void) { rules.append(emit) }
+
+    /// Says that a buffer is read after the run.
+    package func keep(_ buffer: Buffer) {
+        precondition(!sealed, "a sealed tape keeps what it was told to")
+        results.append(buffer)
+    }
 
     // MARK: Gradients (while backward steps are emitted)
 
@@ -143,7 +154,7 @@ package final class Tape {
         }
         rules = []
         sealed = true
-        let plan = MemoryPlan(steps: (forward + backward).map(\.buffers), sizes: extents.map { $0.rows * $0.columns })
+        let plan = MemoryPlan(steps: (forward + backward).map(\.buffers) + [results], sizes: extents.map { $0.rows * $0.columns })
         offsets = plan.offsets
         plannedBytes = ByteCount(plan.count * 4)
         unsharedBytes = ByteCount(extents.reduce(0) { $0 + $1.rows * $1.columns } * 4)

@@ -20,14 +20,14 @@ package final class Decoder {
 
     /// Plans memory for up to `rows` rows a pass; takes it at the first pass.
     /// - Parameter gradients: where gradients add up; nil plans an evaluation.
-    package init(_ parameters: Parameters, gradients: Parameters? = nil, rows: Int, on device: Device) throws(Fault) {
+    package init(_ parameters: Parameters, gradients: Parameters? = nil, rows: Int, precision: Precision = .f32, on device: Device) throws(Fault) {
         let config = parameters.table.config
         try config.validate()
         self.config = config
         self.parameters = parameters
         self.gradients = gradients
         mode = gradients == nil ? .evaluate : .train
-        let tape = try Tape(capacity: rows, on: device)
+        let tape = try Tape(capacity: rows, precision: precision, on: device)
         let rotary = try RotaryTable(config, positions: min(rows, config.contextMax), on: device)
         // An evaluation never touches gradients; the weight stands in for its own.
         func weight(_ pick: (Parameters) -> Tensor) -> Weight { Weight(pick(parameters), gradient: pick(gradients ?? parameters)) }
@@ -49,6 +49,8 @@ package final class Decoder {
         let last = tape.normalise(stream, add: branch, weight(\.finalNorm), eps: config.normEps)
         lastHidden = last.out
         logp = tape.crossEntropy(last.out, weight(\.head), mode: mode)
+        tape.keep(logp)
+        if mode == .evaluate { tape.keep(lastHidden) }
         tape.plan(mode)
         self.tape = tape
     }
@@ -86,7 +88,6 @@ package final class Decoder {
     package func logits(_ batch: TokenBatch) throws(Fault) -> [Float] {
         precondition(mode == .evaluate, "only an evaluating decoder shows its logits")
         try run(batch, weight: 0)
-        // The last step read these rows, so nothing was placed over them.
         let hidden = tape[lastHidden], device = tape.device
         let packed = try device.tensor(rows: 1, columns: Device.packedCount(k: config.width, n: config.vocabulary))
         try device.pack(packed, from: parameters.head, as: .weight)

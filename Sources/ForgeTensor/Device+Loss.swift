@@ -12,7 +12,8 @@ extension Device {
     ///   - weight: 1 / (targets of the whole optimiser step).
     ///   - packed, packedPlain: the weight packed `.weight` and `.plain`; the second is read only for gradients.
     package func linearCrossEntropy(
-        logp: Tensor, dx: Tensor?, dw: Tensor?, x: Tensor, packed: Tensor, packedPlain: Tensor?, targets: Indices, vocabulary: Int, weight: Float, workspace: Tensor
+        logp: Tensor, dx: Tensor?, dw: Tensor?, x: Tensor, packed: Tensor, packedPlain: Tensor?, targets: Indices, vocabulary: Int, weight: Float,
+        workspace: Tensor, precision: Precision = .f32
     ) throws(Fault) {
         precondition((dx == nil) == (dw == nil) && (dx == nil || packedPlain != nil), "cross-entropy: gradients come together")
         precondition(logp.count >= x.rows && targets.capacity >= x.rows && x.layout.isContiguous && (dx.map { same($0, x) } ?? true), "cross-entropy: a target a row")
@@ -22,7 +23,7 @@ extension Device {
         try check(
             unsafe ops.linear_ce(
                 logp.pointer, dx?.pointer, dw?.pointer, x.pointer, packed.pointer, packedPlain?.pointer, targets.pointer, Int64(x.rows), Int64(x.columns),
-                Int64(vocabulary), weight, workspace.pointer, workspace.count * 4, stream), "compute the loss")
+                Int64(vocabulary), weight, Int32(precision.flag), workspace.pointer, workspace.count * 4, stream), "compute the loss")
     }
 
     /// `logp[n] = logits[n, target] - logsumexp(logits[n])`, 0 where the target is negative.

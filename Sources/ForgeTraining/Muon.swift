@@ -7,6 +7,7 @@ package import ForgeTensor
 /// (Liu et al. 2025, arXiv:2502.16982).
 package final class Muon {
     private let device: Device
+    private let precision: Precision
     private let x: Tensor
     private let next: Tensor
     private let packed: Tensor
@@ -14,8 +15,9 @@ package final class Muon {
     private let square: Tensor
 
     /// Workspace for the largest matrix of the table.
-    package init(_ table: ParameterTable, on device: Device) throws(Fault) {
+    package init(_ table: ParameterTable, precision: Precision = .f32, on device: Device) throws(Fault) {
         self.device = device
+        self.precision = precision
         let shapes = table.entries.filter { $0.role == .matrix }.map(\.shape)
         let most = shapes.map(\.count).max() ?? 0
         let side = shapes.map { min($0[0], $0[1]) }.max() ?? 0
@@ -40,17 +42,17 @@ package final class Muon {
         for _ in 0..<5 {
             // X ← aX + (bA + cA²)X with A = XXᵀ, or its mirror image where X is tall.
             let wide = rows <= columns
-            try device.pack(packed, from: x, as: wide ? .weight : .plain)
-            try device.multiply(gram, x, packed: packed, transposed: !wide)
-            try device.pack(packed, from: gram, as: .plain)
-            try device.multiply(square, gram, packed: packed)
+            try device.pack(packed, from: x, as: wide ? .weight : .plain, precision: precision)
+            try device.multiply(gram, x, packed: packed, transposed: !wide, precision: precision)
+            try device.pack(packed, from: gram, as: .plain, precision: precision)
+            try device.multiply(square, gram, packed: packed, precision: precision)
             try device.combine(gram, -4.7750, gram, 2.0315, square)
             if wide {
-                try device.pack(packed, from: x, as: .plain)
-                try device.multiply(next, gram, packed: packed)
+                try device.pack(packed, from: x, as: .plain, precision: precision)
+                try device.multiply(next, gram, packed: packed, precision: precision)
             } else {
-                try device.pack(packed, from: gram, as: .plain)
-                try device.multiply(next, x, packed: packed)
+                try device.pack(packed, from: gram, as: .plain, precision: precision)
+                try device.multiply(next, x, packed: packed, precision: precision)
             }
             try device.combine(next, 1, next, 3.4445, x)
             swap(&x, &next)

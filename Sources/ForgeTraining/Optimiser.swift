@@ -23,7 +23,7 @@ final class Optimiser {
         first = try Parameters(table, on: device)
         second = try Parameters(table, on: device)
         partials = try device.tensor(rows: 1, columns: Device.sumOfSquaresWorkspace(table.count))
-        muon = recipe.optimizer == .muon ? try Muon(table, on: device) : nil
+        muon = recipe.optimizer == .muon ? try Muon(table, precision: recipe.precision, on: device) : nil
         var groups: [(range: Range<Int>, decays: Bool)] = []
         for entry in table.entries where recipe.optimizer == .adamw || entry.role != .matrix {
             // Norms are scales, not directions: decay would only pull them from one.

@@ -2,6 +2,7 @@ import ForgeConfig
 package import ForgeCore
 import ForgeCrypto
 package import ForgeModel
+package import ForgeTensor
 
 /// How a model is made: architecture, tokenizer, data order, optimiser, schedule. Everything that decides its bits, but the data.
 package struct Recipe: Sendable, Hashable {
@@ -44,6 +45,8 @@ package struct Recipe: Sendable, Hashable {
     package var sequencesPerPass: Int
     package var clip: Double
     package var checkpointEvery: Int
+    /// Of the matrix products; parameters, moments and sums are float32 always.
+    package var precision: Precision
     // optimizer
     package var optimizer: Optimizer
     package var learningRate: Double
@@ -112,6 +115,7 @@ extension Recipe {
         sequencesPerPass = try training.optionalInt("sequences_per_pass", in: 1...1_000_000) ?? sequencesPerStep
         clip = try training.optionalDouble("clip", in: 1e-6...1e9) ?? 1
         checkpointEvery = try training.optionalInt("checkpoint_every", in: 1...100_000_000) ?? 100
+        precision = try training.optionalChoice("precision") ?? .bf16
         if sequenceLength > context { throw training.fault("sequence_length", "is \(sequenceLength); the model's context holds \(context)") }
         try training.finish()
 
@@ -167,6 +171,7 @@ extension Recipe {
           sequences_per_pass: \(sequencesPerPass)
           clip: \(clip)
           checkpoint_every: \(checkpointEvery)
+          precision: \(precision.rawValue)
         optimizer:
           kind: \(optimizer.rawValue)
           learning_rate: \(learningRate)

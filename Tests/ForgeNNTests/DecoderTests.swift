@@ -65,6 +65,16 @@ struct DecoderTests {
         }
     }
 
+    @Test(arguments: [1, 2, 3, 6], [1, 100])
+    func `a training pass reports the loss that an evaluation finds`(layers: Int, vocabulary: Int) throws {
+        let device = try Device(threads: 2)
+        var config = DecoderTests.small
+        (config.layers, config.vocabulary) = (layers, 31 * vocabulary)
+        let (parameters, _, decoder) = try trained(config, seed: 2, on: device), batch = batch([40, 40, 20], seed: 5)
+        let found = try Decoder(parameters, rows: 128, on: device).logProbabilities(batch).reduce(0) { $0 + Double($1) }
+        #expect(try decoder.forwardBackward(batch, weight: 1) == found)
+    }
+
     @Test func `the number of threads leaves every gradient's bits alone`() throws {
         var seen: Set<[UInt32]> = []
         for threads in 1...3 {

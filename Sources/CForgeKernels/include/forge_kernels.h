@@ -19,7 +19,7 @@
 extern "C" {
 #endif
 
-#define FK_ABI 1u
+#define FK_ABI 2u
 /// Columns a packed panel holds, on every CPU.
 #define FK_PANEL 32
 
@@ -39,6 +39,14 @@ typedef enum fk_layout {
     FK_NK = 0,  // source is [n,k] with row stride ld: B[k,n] = src[n*ld + k]  (a weight, for y = x·Wᵀ)
     FK_KN = 1,  // source is [k,n] with row stride ld: B[k,n] = src[k*ld + n]  (a weight for dx = dy·W, or x for dW = dyᵀ·x)
 } fk_layout;
+
+/// May be or-ed into gemm's flags.
+#define FK_ACCUMULATE 1
+/// May be or-ed into a layout and into gemm's and linear_ce's flags, the same in all calls on one packed matrix: operands are
+/// rounded to bfloat16 (nearest, ties to even), products and sums are float32. k is taken in pairs (2i, 2i+1), the second
+/// product added first, subnormals as zero: the arithmetic of VDPBF16PS, whether the CPU has that instruction or not. An
+/// accumulating call must start at an even k to continue the sum of one call.
+#define FK_BF16 2
 
 typedef enum fk_rope_layout {
     FK_ROPE_HALF = 0,         // pairs (i, i + d/2): Hugging Face Llama and Mistral
@@ -93,12 +101,12 @@ typedef struct fk_ops {
     fk_status (*copy)(void *dst, const void *src, size_t bytes, fk_stream s);
 
     // -- matrices -----------------------------------------------------------------------------------------------
-    /// packed[p][k][j] = B[k, 32p + j], zero beyond n.   packed: fk_packed_count(k, n) floats
+    /// packed[p][k][j] = B[k, 32p + j], zero beyond n.   packed: fk_packed_count(k, n) floats (FK_BF16 fills half of them)
     fk_status (*gemm_pack)(float *packed, const float *src, int64_t k, int64_t n, int64_t ld, fk_layout layout, fk_stream s);
-    /// out[m,n] = (accumulate ? out[m,n] : 0) + Σ_k a[m,k] B[k,n], the terms added in the order of k.
+    /// out[m,n] = (FK_ACCUMULATE ? out[m,n] : 0) + Σ_k a[m,k] B[k,n], the terms added in the order of k.
     /// a[m,k] is at a[m*a_rs + k*a_cs]; out row stride ldo. Splitting k over accumulating calls changes no bit.
     fk_status (*gemm)(float *out, const float *a, const float *packed, int64_t m, int64_t k, int64_t n, int64_t a_rs,
-                      int64_t a_cs, int64_t ldo, int32_t accumulate, fk_stream s);
+                      int64_t a_cs, int64_t ldo, int32_t flags, fk_stream s);
 
     // -- layers -------------------------------------------------------------------------------------------------
     /// sum = x + add; out[n,d] = sum[n,d] * rstd[n] * w[d], rstd[n] = 1/sqrt(mean_d(sum^2) + eps)
@@ -148,8 +156,8 @@ typedef struct fk_ops {
     /// order; masked rows give 0. weight is 1 / (targets of the whole optimiser step).
     /// packed_nk: W packed FK_NK. packed_kn: W packed FK_KN (only read if dx). workspace: fk_linear_ce_workspace bytes.
     fk_status (*linear_ce)(float *logp, float *dx, float *dw, const float *x, const float *packed_nk, const float *packed_kn,
-                           const int32_t *targets, int64_t n, int64_t d, int64_t vocabulary, float weight, void *workspace,
-                           size_t workspace_bytes, fk_stream s);
+                           const int32_t *targets, int64_t n, int64_t d, int64_t vocabulary, float weight, int32_t flags,
+                           void *workspace, size_t workspace_bytes, fk_stream s);
     /// logp[n] = logits[n,target] - logsumexp(logits[n,:]); 0 where target < 0.
     fk_status (*logprob)(float *logp, const float *logits, const int32_t *targets, int64_t n, int64_t vocabulary, fk_stream s);
 

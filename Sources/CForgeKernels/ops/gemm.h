@@ -1,8 +1,11 @@
 // gemm_pack and gemm: out[m,n] (+)= Σ_k a[m,k] B[k,n], B packed into panels of 32 columns.
 #ifdef FK_REFERENCE
 
+#include "gemm_bf16.h"
+
 static fk_status FK(gemm_pack)(float *packed, const float *src, int64_t k, int64_t n, int64_t ld, fk_layout layout, fk_stream s) {
     (void)s;
+    if (layout & FK_BF16) return FK(gemm_pack_bf16)(packed, src, k, n, ld, !(layout & FK_KN));
     for (int64_t p = 0; p < fk_ceil(n, FK_PANEL); p++)
         for (int64_t kk = 0; kk < k; kk++)
             for (int64_t j = 0; j < FK_PANEL; j++) {
@@ -13,8 +16,10 @@ static fk_status FK(gemm_pack)(float *packed, const float *src, int64_t k, int64
 }
 
 static fk_status FK(gemm)(float *out, const float *a, const float *packed, int64_t m, int64_t k, int64_t n, int64_t a_rs,
-                          int64_t a_cs, int64_t ldo, int32_t accumulate, fk_stream s) {
+                          int64_t a_cs, int64_t ldo, int32_t flags, fk_stream s) {
     (void)s;
+    const int accumulate = flags & FK_ACCUMULATE;
+    if (flags & FK_BF16) return FK(gemm_bf16)(out, a, packed, m, k, n, a_rs, a_cs, ldo, accumulate);
     for (int64_t i = 0; i < m; i++)
         for (int64_t j = 0; j < n; j++) {
             double sum = accumulate ? out[i * ldo + j] : 0.0;
@@ -28,6 +33,9 @@ static fk_status FK(gemm)(float *out, const float *a, const float *packed, int64
 #else
 
 struct FK(pack_job) { float *packed; const float *src; int64_t k, n, ld; fk_layout layout; };
+
+struct FK(pack_job);
+static fk_status FK(gemm_pack_bf16)(struct FK(pack_job) *job, fk_stream s);
 
 static void FK(pack_panel)(void *context, int64_t p, void *scratch) {
     (void)scratch;
@@ -58,6 +66,7 @@ static void FK(pack_panel)(void *context, int64_t p, void *scratch) {
 static fk_status FK(gemm_pack)(float *packed, const float *src, int64_t k, int64_t n, int64_t ld, fk_layout layout, fk_stream s) {
     if (k < 0 || n < 0) return FK_BAD_SHAPE;
     struct FK(pack_job) job = {packed, src, k, n, ld, layout};
+    if (layout & FK_BF16) return FK(gemm_pack_bf16)(&job, s);
     fk_run(s, fk_ceil(n, FK_PANEL), FK(pack_panel), &job);
     return FK_OK;
 }
@@ -158,18 +167,20 @@ static void FK(gemm_task)(void *context, int64_t task, void *scratch) {
     }
 }
 
+#include "gemm_bf16.h"
+
 static fk_status FK(gemm)(float *out, const float *a, const float *packed, int64_t m, int64_t k, int64_t n, int64_t a_rs,
-                          int64_t a_cs, int64_t ldo, int32_t accumulate, fk_stream s) {
+                          int64_t a_cs, int64_t ldo, int32_t flags, fk_stream s) {
     if (m < 0 || k < 0 || n < 0 || ldo < n) return FK_BAD_SHAPE;
     if (m == 0 || n == 0) return FK_OK;
-    struct FK(gemm_job) job = {out, a, packed, m, k, n, a_rs, a_cs, ldo, accumulate, 96, 16, 0};
+    struct FK(gemm_job) job = {out, a, packed, m, k, n, a_rs, a_cs, ldo, flags & FK_ACCUMULATE, 96, 16, 0};
     const int64_t panels = fk_ceil(n, FK_PANEL);
     // Work for every thread, also where the matrix is small: the cut never shows in the results.
     const int64_t wanted = 8 * fk_stream_threads(s);
     while (job.row_block > MR && fk_ceil(m, job.row_block) * fk_ceil(panels, job.panel_block) < wanted) job.row_block /= 2;
     while (job.panel_block > 4 && fk_ceil(m, job.row_block) * fk_ceil(panels, job.panel_block) < wanted) job.panel_block /= 2;
     job.row_blocks = fk_ceil(m, job.row_block);
-    fk_run(s, job.row_blocks * fk_ceil(panels, job.panel_block), FK(gemm_task), &job);
+    fk_run(s, job.row_blocks * fk_ceil(panels, job.panel_block), flags & FK_BF16 ? FK(gemm_bf16_body)() : FK(gemm_task), &job);
     return FK_OK;
 }
 

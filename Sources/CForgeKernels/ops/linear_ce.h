@@ -20,21 +20,22 @@ static fk_status FK(logprob)(float *logp, const float *logits, const int32_t *ta
 }
 
 static fk_status FK(linear_ce)(float *logp, float *dx, float *dw, const float *x, const float *nk, const float *kn,
-                               const int32_t *targets, int64_t n, int64_t d, int64_t v, float weight, void *workspace,
-                               size_t workspace_bytes, fk_stream s) {
+                               const int32_t *targets, int64_t n, int64_t d, int64_t v, float weight, int32_t flags,
+                               void *workspace, size_t workspace_bytes, fk_stream s) {
     if (workspace_bytes < fk_linear_ce_workspace(d, v)) return FK_BAD_SHAPE;
     float *logits = workspace;
     for (int64_t r = 0; r < n; r++) {
         if (targets[r] >= v) return FK_BAD_SHAPE;
         double lse = 0;
-        if (targets[r] >= 0) FK(gemm)(logits, x + r * d, nk, 1, d, v, d, 1, v, 0, s);
+        if (targets[r] >= 0) FK(gemm)(logits, x + r * d, nk, 1, d, v, d, 1, v, flags, s);
         logp[r] = targets[r] < 0 ? 0.0f : FK(logp_row)(logits, v, targets[r], &lse);
         if (!dx) continue;
         for (int64_t i = 0; i < v; i++)
             logits[i] = targets[r] < 0 ? 0.0f : (float)((__builtin_exp(logits[i] - lse) - (i == targets[r])) * weight);
-        FK(gemm)(dx + r * d, logits, kn, 1, v, d, v, 1, d, 0, s);
+        FK(gemm)(dx + r * d, logits, kn, 1, v, d, v, 1, d, flags, s);
         for (int64_t i = 0; i < v; i++)
-            for (int64_t e = 0; e < d; e++) dw[i * d + e] += logits[i] * x[r * d + e];
+            for (int64_t e = 0; e < d; e++)
+                dw[i * d + e] += flags & FK_BF16 ? FK(rounded)(logits[i]) * FK(rounded)(x[r * d + e]) : logits[i] * x[r * d + e];
     }
     return FK_OK;
 }
@@ -98,19 +99,19 @@ static fk_status FK(logprob)(float *logp, const float *logits, const int32_t *ta
 }
 
 static fk_status FK(linear_ce)(float *logp, float *dx, float *dw, const float *x, const float *nk, const float *kn,
-                               const int32_t *targets, int64_t n, int64_t d, int64_t v, float weight, void *workspace,
-                               size_t workspace_bytes, fk_stream s) {
+                               const int32_t *targets, int64_t n, int64_t d, int64_t v, float weight, int32_t flags,
+                               void *workspace, size_t workspace_bytes, fk_stream s) {
     if (workspace_bytes < fk_linear_ce_workspace(d, v) || !FK(targets_fit)(targets, n, v)) return FK_BAD_SHAPE;
     float *logits = workspace, *packed_x = logits + FK_CE_ROWS * v;
     for (int64_t r = 0; r < n; r += FK_CE_ROWS) {
         const int64_t rows = fk_min(FK_CE_ROWS, n - r);
-        FK(gemm)(logits, x + r * d, nk, rows, d, v, d, 1, v, 0, s);
+        FK(gemm)(logits, x + r * d, nk, rows, d, v, d, 1, v, flags, s);
         struct FK(ce_job) job = {logp + r, logits, targets + r, rows, v, weight, dx != NULL};
         fk_run(s, fk_ceil(rows, 8), FK(ce_rows), &job);
         if (!dx) continue;
-        FK(gemm_pack)(packed_x, x + r * d, rows, d, d, FK_KN, s);
-        FK(gemm)(dw, logits, packed_x, v, rows, d, 1, v, d, 1, s);
-        FK(gemm)(dx + r * d, logits, kn, rows, v, d, v, 1, d, 0, s);
+        FK(gemm_pack)(packed_x, x + r * d, rows, d, d, (fk_layout)(FK_KN | flags), s);
+        FK(gemm)(dw, logits, packed_x, v, rows, d, 1, v, d, FK_ACCUMULATE | flags, s);
+        FK(gemm)(dx + r * d, logits, kn, rows, v, d, v, 1, d, flags, s);
     }
     return FK_OK;
 }

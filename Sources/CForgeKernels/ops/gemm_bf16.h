@@ -1,0 +1,228 @@
+// The matrix product with operands rounded to bfloat16 and sums in float32. Two consecutive k make a pair in one 32-bit
+// lane; a lane's sum takes the pair's second product first, then its first, each fused: what VDPBF16PS computes, so CPUs
+// with that instruction and CPUs without it give the same bits. Subnormal numbers count as zero throughout, as they do there.
+#ifdef FK_REFERENCE
+
+static float FK(rounded)(float x) {
+    const float r = FK(of_bf16)(FK(bf16_of)(x));
+    return r > -0x1p-126f && r < 0x1p-126f ? 0.0f : r;
+}
+
+static fk_status FK(gemm_pack_bf16)(float *packed, const float *src, int64_t k, int64_t n, int64_t ld, int nk) {
+    uint16_t *to = (uint16_t *)packed;
+    const int64_t pairs = fk_ceil(k, 2);
+    for (int64_t p = 0; p < fk_ceil(n, FK_PANEL); p++)
+        for (int64_t kk = 0; kk < 2 * pairs; kk++)
+            for (int64_t j = 0; j < FK_PANEL; j++) {
+                const int64_t col = p * FK_PANEL + j;
+                const float x = col >= n || kk >= k ? 0.0f : nk ? src[col * ld + kk] : src[kk * ld + col];
+                to[((p * pairs + kk / 2) * FK_PANEL + j) * 2 + kk % 2] = FK(bf16_of)(x);
+            }
+    return FK_OK;
+}
+
+static fk_status FK(gemm_bf16)(float *out, const float *a, const float *packed, int64_t m, int64_t k, int64_t n, int64_t a_rs,
+                               int64_t a_cs, int64_t ldo, int accumulate) {
+    const uint16_t *b = (const uint16_t *)packed;
+    const int64_t pairs = fk_ceil(k, 2);
+    for (int64_t i = 0; i < m; i++)
+        for (int64_t j = 0; j < n; j++) {
+            double sum = accumulate ? out[i * ldo + j] : 0.0;
+            for (int64_t kk = 0; kk < k; kk++)
+                sum += (double)FK(rounded)(a[i * a_rs + kk * a_cs]) *
+                       FK(of_bf16)(b[((j / FK_PANEL * pairs + kk / 2) * FK_PANEL + j % FK_PANEL) * 2 + kk % 2]);
+            out[i * ldo + j] = (float)sum;
+        }
+    return FK_OK;
+}
+
+#elif !defined(FK_PAIRS_PASS)
+
+/// Sixteen floats rounded to bfloat16, in the low halves of the lanes: nearest, ties to even; NaN stays NaN.
+FK_INLINE vi FK(round_low)(vf x) {
+    typedef uint32_t vu __attribute__((vector_size(64)));
+    const vu bits = (vu)x;
+    const vu even = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
+    const vi nan = x != x;
+    return ((vi)even & ~nan) | ((vi)((bits >> 16) | 0x40u) & nan);
+}
+/// (first, second) of each pair in one lane.
+FK_INLINE vf FK(joined)(vf first, vf second) { return (vf)(FK(round_low)(first) | (FK(round_low)(second) << 16)); }
+/// Sixteen pairs from up to thirty-two consecutive floats.
+FK_INLINE vf FK(pairs_of)(const float *p, int64_t n) {
+    const vf a = vload_n(p, fk_max(0, n)), b = vload_n(p + 16, fk_max(0, n - 16));
+    return FK(joined)(__builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30),
+                    __builtin_shufflevector(a, b, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31));
+}
+
+static void FK(pack_panel_bf16)(void *context, int64_t p, void *scratch) {
+    (void)scratch;
+    const struct FK(pack_job) *job = context;
+    const int64_t k = job->k, ld = job->ld, pairs = fk_ceil(k, 2), cols = fk_min(FK_PANEL, job->n - p * FK_PANEL);
+    float *to = job->packed + p * pairs * FK_PANEL;
+    if (!(job->layout & FK_KN)) {
+        for (int64_t half = 0; half < 2; half++) {
+            const int64_t here = fk_max(0, fk_min(16, cols - 16 * half));
+            const float *from = job->src + (p * FK_PANEL + 16 * half) * ld;
+            for (int64_t kk = 0; kk < k; kk += 32) {
+                const int64_t deep = fk_min(32, k - kk);
+                vf block[16];
+                FK_UNROLL for (int64_t i = 0; i < 16; i++) block[i] = i < here ? FK(pairs_of)(from + i * ld + kk, deep) : vset(0.0f);
+                vtranspose(block);
+                for (int64_t i = 0; i < fk_ceil(deep, 2); i++) vstore(to + (kk / 2 + i) * FK_PANEL + 16 * half, block[i]);
+            }
+        }
+        return;
+    }
+    const float *from = job->src + p * FK_PANEL;
+    for (int64_t kk = 0; kk < k; kk += 2)
+        for (int64_t half = 0; half < 2; half++) {
+            const int64_t lanes = fk_max(0, cols - 16 * half);
+            const float *row = from + kk * ld + 16 * half;
+            vstore(to + kk / 2 * FK_PANEL + 16 * half, FK(joined)(vload_n(row, lanes), kk + 1 < k ? vload_n(row + ld, lanes) : vset(0.0f)));
+        }
+}
+
+/// to[pair][rows] from `rows` (at most MR) rows of a. Writes up to 16 floats past the end of the block.
+FK_INLINE void FK(pack_rows_bf16)(float *to, const float *a, int64_t a_rs, int64_t a_cs, int64_t rows, int64_t k, int64_t rows_after) {
+    if (a_cs == 1) {
+        for (int64_t kk = 0; kk < k; kk += 32) {
+            const int64_t deep = fk_min(32, k - kk);
+            vf block[16];
+            FK_UNROLL for (int64_t i = 0; i < 16; i++) block[i] = i < rows ? FK(pairs_of)(a + i * a_rs + kk, deep) : vset(0.0f);
+            vtranspose(block);
+            for (int64_t i = 0; i < fk_ceil(deep, 2); i++) vstore(to + (kk / 2 + i) * rows, block[i]);
+        }
+        return;
+    }
+    for (int64_t kk = 0; kk < k; kk += 2) {
+        const float *column = a + kk * a_cs;
+        vf first, second = vset(0.0f);
+        if (a_rs == 1) {
+            const int64_t lanes = rows + rows_after >= 16 ? 16 : rows;
+            first = vload_n(column, lanes);
+            if (kk + 1 < k) second = vload_n(column + a_cs, lanes);
+        } else {
+            _Alignas(64) float one[16] = {0}, two[16] = {0};
+            for (int64_t i = 0; i < rows; i++) {
+                one[i] = column[i * a_rs];
+                if (kk + 1 < k) two[i] = column[i * a_rs + a_cs];
+            }
+            first = vload(one);
+            second = vload(two);
+        }
+        vstore(to + kk / 2 * rows, FK(joined)(first, second));
+    }
+}
+
+#define FK_PAIRS_PASS soft
+#define FK_PAIR_STEP(sum, a, b) FK(bf16_pair_step)(sum, a, b)
+FK_INLINE vf FK(bf16_pair_step)(vf sum, vf a, vf b) {
+    const vi high = (vi)vset(-0.0f) | (vi)((vi)vset(0.0f) + 0x7fff0000);
+    sum = vfma((vf)((vi)a & high), (vf)((vi)b & high), sum);
+    return vfma((vf)((vi)a << 16), (vf)((vi)b << 16), sum);
+}
+#define FK_FLUSH_SUBNORMALS 1
+#include "gemm_bf16.h"
+#undef FK_PAIRS_PASS
+#undef FK_PAIR_STEP
+#undef FK_FLUSH_SUBNORMALS
+
+#if FK_WIDE
+#define FK_PAIRS_PASS hard
+#define FK_FLUSH_SUBNORMALS 0
+typedef __bf16 vh __attribute__((vector_size(64)));
+#define FK_PAIR_STEP(sum, a, b) __builtin_ia32_dpbf16ps_512(sum, (vh)(a), (vh)(b))
+// The table's own target steps aside for one that has the instruction: attributes pushed inside another do not replace it.
+#pragma clang attribute pop
+#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma"))), apply_to = function)
+#include "gemm_bf16.h"
+#pragma clang attribute pop
+#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma"))), apply_to = function)
+#undef FK_PAIRS_PASS
+#undef FK_PAIR_STEP
+#undef FK_FLUSH_SUBNORMALS
+#endif
+
+static fk_status FK(gemm_pack_bf16)(struct FK(pack_job) *job, fk_stream s) {
+    fk_run(s, fk_ceil(job->n, FK_PANEL), FK(pack_panel_bf16), job);
+    return FK_OK;
+}
+
+static fk_body FK(gemm_bf16_body)(void) {
+#if FK_WIDE
+    if (__builtin_cpu_supports("avx512bf16")) return FK_CAT(FK(gemm_task), hard);
+#endif
+    return FK_CAT(FK(gemm_task), soft);
+}
+
+#else
+
+#define FKP(op) FK_CAT(FK(op), FK_PAIRS_PASS)
+FK_INLINE void FKP(pairs_tile_fixed)(const int rows, float *c, int64_t ldc, int64_t cols, const float *a, const float *b, int64_t pairs, int acc) {
+    vf s[MR][NV];
+    const int whole = cols == 16 * NV;
+    FK_UNROLL for (int i = 0; i < rows; i++)
+        FK_UNROLL for (int v = 0; v < NV; v++)
+            s[i][v] = !acc ? vset(0.0f) : whole ? vload(c + i * ldc + 16 * v) : vload_n(c + i * ldc + 16 * v, fk_max(0, cols - 16 * v));
+    for (int64_t kk = 0; kk < pairs; kk++) {
+        vf bv[NV];
+        FK_UNROLL for (int v = 0; v < NV; v++) bv[v] = vload(b + 16 * v);
+        FK_UNROLL for (int i = 0; i < rows; i++) {
+            const vf av = vset(a[i]);
+            FK_UNROLL for (int v = 0; v < NV; v++) s[i][v] = FK_PAIR_STEP(s[i][v], av, bv[v]);
+        }
+        a += rows;
+        b += FK_PANEL;
+    }
+    FK_UNROLL for (int i = 0; i < rows; i++)
+        FK_UNROLL for (int v = 0; v < NV; v++) {
+            if (whole) vstore(c + i * ldc + 16 * v, s[i][v]);
+            else vstore_n(c + i * ldc + 16 * v, s[i][v], fk_max(0, cols - 16 * v));
+        }
+}
+
+#define FK_PAIRS_CASE(r) case r: FKP(pairs_tile_fixed)(r, c, ldc, cols, a, b, pairs, acc); break;
+static void FKP(pairs_tile)(int64_t rows, float *c, int64_t ldc, int64_t cols, const float *a, const float *b, int64_t pairs, int acc) {
+    switch (rows) {
+        FK_PAIRS_CASE(1) FK_PAIRS_CASE(2) FK_PAIRS_CASE(3) FK_PAIRS_CASE(4) FK_PAIRS_CASE(5) FK_PAIRS_CASE(6)
+#if FK_WIDE
+        FK_PAIRS_CASE(7) FK_PAIRS_CASE(8) FK_PAIRS_CASE(9) FK_PAIRS_CASE(10) FK_PAIRS_CASE(11) FK_PAIRS_CASE(12)
+#endif
+    }
+}
+
+static void FKP(gemm_task)(void *context, int64_t task, void *scratch) {
+    const struct FK(gemm_job) *job = context;
+#if FK_FLUSH_SUBNORMALS
+    const uint32_t control = __builtin_ia32_stmxcsr();
+    __builtin_ia32_ldmxcsr(control | 0x8040u);
+#endif
+    const int64_t panels = fk_ceil(job->n, FK_PANEL), all = fk_ceil(job->k, 2);
+    const int64_t panel0 = task / job->row_blocks * job->panel_block, panel_end = fk_min(panels, panel0 + job->panel_block);
+    const int64_t row0 = task % job->row_blocks * job->row_block, row_end = fk_min(job->m, row0 + job->row_block);
+    float *packed_a = scratch;
+    for (int64_t k0 = 0; k0 == 0 || k0 < job->k; k0 += 2 * FK_DEPTH) {
+        const int64_t depth = fk_min(2 * FK_DEPTH, job->k - k0);
+        const int acc = job->accumulate || k0 > 0;
+        for (int64_t row = row0; row < row_end; row += MR) {
+            const int64_t rows = fk_min(MR, row_end - row);
+            FK(pack_rows_bf16)(packed_a, job->a + row * job->a_rs + k0 * job->a_cs, job->a_rs, job->a_cs, rows, depth, job->m - row - rows);
+            for (int64_t panel = panel0; panel < panel_end; panel++) {
+                const float *b = job->packed + (panel * all + k0 / 2) * FK_PANEL;
+                for (int64_t part = 0; part < FK_PANEL; part += 16 * NV) {
+                    const int64_t col = panel * FK_PANEL + part;
+                    if (col >= job->n) break;
+                    FKP(pairs_tile)(rows, job->out + row * job->ldo + col, job->ldo, fk_min(16 * NV, job->n - col), packed_a, b + part, fk_ceil(depth, 2), acc);
+                }
+            }
+        }
+    }
+#if FK_FLUSH_SUBNORMALS
+    __builtin_ia32_ldmxcsr(control);
+#endif
+}
+#undef FKP
+#undef FK_PAIRS_CASE
+
+#endif
