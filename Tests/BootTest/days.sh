@@ -26,7 +26,8 @@ equal 'sixty calls during two restarts of the registry are all answered' '60' "$
 
 began=$(date +%s)
 inside systemctl stop forge.target
-equal 'stopping the target stops the four daemons' 'inactive inactive inactive inactive' "$(inside sh -c 'systemctl is-active forge-admin forge-registry forged forge-serve' | tr '\n' ' ' | sed 's/ $//')"
+stopped() { inside sh -c '! systemctl is-active --quiet forge-admin forge-registry forged forge-serve && test -z "$(systemctl list-units --plain --no-legend --state=deactivating "forge*")"'; }
+check 'stopping the target stops the four daemons' wait_for 40 stopped
 check 'they stop within 20 s' test $(($(date +%s) - began)) -le 20
 equal 'none of them failed on the way down' '' "$(inside systemctl --failed --plain --no-legend | awk '{print $1}')"
 inside systemctl start forge.target

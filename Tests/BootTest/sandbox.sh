@@ -13,7 +13,7 @@ done
 
 control=$(attack attack-control '[Service]' 'Type=oneshot' 'KeyringMode=shared' 'ExecStart=/usr/local/bin/forge-attack none' 'StandardOutput=file:/run/attack-control.out')
 vain=$(inside /usr/local/bin/forge-attack --table | while read -r attack must; do
-    [ $must = no ] || printf '%s\n' "$control" | grep -qx "$attack succeeded" || printf '%s ' "$(printf '%s\n' "$control" | grep "^$attack ")"
+    [ $must = no ] || grep -qx "$attack succeeded" <<<"$control" || printf '%s ' "$(grep "^$attack " <<<"$control")"
 done)
 equal 'without a sandbox root can do what the attacks try' '' "$vain"
 

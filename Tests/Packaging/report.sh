@@ -20,7 +20,7 @@ check() {
 refuses() {
     local sentence=$1 pattern=$2 said; shift 2
     if said=$("$@" 2>&1); then not_ok "$sentence" "it was allowed: $said"
-    elif printf '%s' "$said" | grep -qiE -- "$pattern"; then ok "$sentence"
+    elif grep -qiE -- "$pattern" <<<"$said"; then ok "$sentence"
     else not_ok "$sentence" "refused, but not with /$pattern/: $said"; fi
 }
 
@@ -28,7 +28,7 @@ refuses() {
 equal() { if [ "$2" = "$3" ]; then ok "$1"; else not_ok "$1" "wanted: $2"$'\n'"found:  $3"; fi; }
 
 # holds SENTENCE PATTERN TEXT: passes when TEXT matches PATTERN (extended).
-holds() { if printf '%s' "$3" | grep -qE -- "$2"; then ok "$1"; else not_ok "$1" "no /$2/ in: $3"; fi; }
+holds() { if grep -qE -- "$2" <<<"$3"; then ok "$1"; else not_ok "$1" "no /$2/ in: $3"; fi; }
 
 finish() {
     printf '%d passed, %d failed, %d skipped\n' $report_passed $report_failed $report_skipped

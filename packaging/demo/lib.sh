@@ -38,7 +38,7 @@ refused() {
     printf '%s\n' "$said" | sed 's/^/  /'
     [ $code -ne 0 ] || fail "\`$*\` was allowed, and must not be"
     [ $code -eq "$wanted" ] || fail "\`$*\` ended with $code, not with $wanted"
-    printf '%s' "$said" | grep -qE -- "$pattern" || fail "\`$*\` was refused, but not because of /$pattern/"
+    grep -qE -- "$pattern" <<<"$said" || fail "\`$*\` was refused, but not because of /$pattern/"
 }
 # as PERSON COMMAND…: with that person's sign-in; `as dana run forge data ls` shows as `dana$ forge data ls`.
 as() { local person=$1; shift; FORGE_DEMO_WHO=$person FORGE_SESSION=$keys/$person.session "$@"; }
