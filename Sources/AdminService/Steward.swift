@@ -123,10 +123,11 @@ package actor Steward {
 
     // MARK: the snapshot
 
-    /// The signed snapshot if it is newer than `after`; otherwise the next one, or nil when none came in time.
+    /// The signed snapshot if it is newer than `after`; otherwise the next one, or nil when none came in time. Before the people are
+    /// enrolled there is none to wait for but the first.
     package func snapshot(after known: UInt64?, wait: Duration) async throws(Fault) -> SignedSnapshot? {
         if sessions.sweep(now: clock()) { try changed() }
-        if known == epoch, wait > .zero {
+        if known == epoch || !isInitialised, wait > .zero {
             let id = ID()
             // Ends by itself: either it wakes the watcher or it is cancelled a few lines below.
             let timer = Task {
@@ -143,7 +144,7 @@ package actor Steward {
             timer.cancel()
             if sessions.sweep(now: clock()) { try changed() }
         }
-        guard known != epoch else { return nil }
+        if known == epoch || (!isInitialised && wait > .zero) { return nil }
         return try signedSnapshot()
     }
 
