@@ -112,6 +112,28 @@ func tamper(_ state: String, _ sql: String) async throws {
         #expect(result.output.contains("VERIFIED \(history.records) records") && result.output.contains("2 sealed files whole"))
     }
 
+    @Test func `forge-admin's own memory counts as a witness, and a changed byte in it is named`() async throws {
+        let history = try await History.made.value
+        let scratch = try Scratch("copy")
+        let older = try await copied(scratch, older: true)
+        let note = try SignedNote(parsing: File(history.admin + "/witness/checkpoint", .read).readAll(limit: .kib(64)))
+        let memory: JSON = ["v": 1, "log": .string(Bench.signer().key.description), "head": .string(note.text)]
+        let content = Array("forge-admin-v1 \(Digest.sha256(memory.canonical))\n".utf8) + memory.canonical
+        let admin = scratch.file("admin")
+        try Durable.makeDirectory(admin)
+        try Durable.replace(admin + "/witness.json", with: content)
+        #expect(try await Built.verify(history.state, "--state-of-admin", admin).code == 0)
+        let result = try await Built.verify(older, "--state-of-admin", admin)
+        #expect(result.code == 1 && result.output.contains("witness.json vouches for"), "\(result.output)")
+        for at in stride(from: 0, to: content.count, by: 23) {
+            var changed = content
+            changed[at] ^= 0x01
+            try Durable.replace(admin + "/witness.json", with: changed)
+            let bad = try await Built.verify(history.state, "--state-of-admin", admin)
+            #expect(bad.code == 1 && bad.output.contains("witness.json"), "byte \(at): \(bad.output)")
+        }
+    }
+
     @Test func `a changed record is named by its index`() async throws {
         let scratch = try Scratch("copy")
         let state = try await copied(scratch)

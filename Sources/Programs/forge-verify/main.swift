@@ -17,7 +17,7 @@ let usage = """
       --log-key FILE        the log's verifier key as you were given it; without it the key in PATH is used, and the verdict only says
                             that PATH agrees with itself
       --witness FILE        the last checkpoint a witness signed; PATH must contain it
-      --state-of-admin DIR  forge-admin's state directory, which holds such a checkpoint, its key and the log's key
+      --state-of-admin DIR  forge-admin's state directory (or another witness's): what it signed last, and the log's key
       --quiet               the last line alone
 
     exit codes: 0 verified · 1 not true (the first wrong index or file is named) · 2 wrong command line · 3 something could not be read
@@ -57,12 +57,10 @@ func verify(_ options: Options) throws {
     let sha = SHA256()
     func key(_ path: String) throws -> Key { try Place.name(path) { try Key(String(decoding: try Files.read(path, limit: 4096), as: UTF8.self), sha) } }
     var given = try options.logKey.map(key)
-    var outsideKeys: [Key] = []
-    if let admin = options.admin {
-        let watched = try key(admin + "/witness/log.vkey")
-        guard given == nil || given == watched else { throw Bad("\(admin)/witness/log.vkey: not the key that was given") }
-        given = watched
-        outsideKeys.append(try key(admin + "/witness/vkey"))
+    let admin = try options.admin.map { try AdminState($0, sha) }
+    if let admin, let path = options.admin {
+        guard given == nil || given == admin.log else { throw Bad("\(path): it watches a log with another key than the one that was given") }
+        given = admin.log
     }
 
     let isArchive = Files.isThere(options.path + "/FORMAT")
@@ -72,10 +70,10 @@ func verify(_ options: Options) throws {
     let archive = isArchive ? try ArchiveEvidence(options.path, given: given, sha: sha) : nil
     let database = isArchive ? nil : try DatabaseEvidence(options.path, given: given, sha: sha)
     guard let evidence: any Evidence = archive ?? database, let log = archive?.logKey ?? database?.logKey else { return }
-    let witnesses = (archive?.witnessKeys ?? database?.witnessKeys ?? []) + outsideKeys
+    let witnesses = archive?.witnessKeys ?? database?.witnessKeys ?? []
 
-    var outside: [(place: String, size: UInt64, root: Hash)] = []
-    for path in [options.witness, options.admin.map { $0 + "/witness/checkpoint" }].compactMap(\.self) {
+    var outside: [(place: String, size: UInt64, root: Hash)] = [admin?.head].compactMap(\.self)
+    if let path = options.witness {
         let checkpoint = try Place.name(path) { try Checkpoint(try Files.read(path, limit: 1 << 17), log: log, witnesses: witnesses) }
         guard !checkpoint.witnesses.isEmpty else { throw Bad("\(path): no witness we know signed it") }
         outside.append((path, checkpoint.size, checkpoint.root))
