@@ -14,9 +14,7 @@ extension Registry {
     /// Reads every blob and compares its ciphertext's digests. Works while the registry is sealed; the first damage does not stop it.
     private func scrub(_ request: HTTPRequest) async throws(Fault) -> HTTPResponse {
         let who = try await visitor(request)
-        let permit = try await permit(.storeScrub, on: Registry.entity, for: who)
-        let id = permit.decision.request
-        let blobs = try await ledger.reader.snapshot { (database) throws(Fault) -> [(id: ID, segments: [SealedSegment])] in
+        let (project, blobs) = try await ledger.reader.snapshot { (database) throws(Fault) -> (ID, [(id: ID, segments: [SealedSegment])]) in
             var rows: [BlobRow] = []
             try database.forEachBlob { row throws(Fault) in rows.append(row) }
             var blobs: [(id: ID, segments: [SealedSegment])] = []
@@ -27,12 +25,14 @@ extension Registry {
                         try database.segments(ofBlob: row.id).map { SealedSegment(index: Int($0.index), count: Int($0.bytes), sealedCount: Int($0.stored), digest: $0.digest) }
                     ))
             }
-            return blobs
+            return (try database.project(), blobs)
         }
+        let permit = try await permit(.storeScrub, on: Registry.entity, for: who)
+        let id = permit.decision.request
         var damaged: [String] = []
         var bytes: Int64 = 0
         for blob in blobs {
-            do throws(Fault) { try await strongroom.scrub(blob.id, segments: blob.segments) } catch {
+            do throws(Fault) { try await strongroom.scrub(blob.id, project: project, segments: blob.segments) } catch {
                 // A scrub looks for damage; finding it is its result, not its failure.
                 damaged.append(error.message)
             }

@@ -71,7 +71,7 @@ package actor Strongroom {
     func finish(_ key: WrappedKey, segments: Int, lastCount: Int) throws(Fault) -> StoredBlob { try blobs.finish(key, segments: segments, lastCount: lastCount) }
     func read(_ key: WrappedKey, limit: ByteCount) throws(Fault) -> [UInt8] { try blobs.read(key, limit: limit) }
     func unseal(_ model: SealedModel, with permit: consuming Permit) throws(Fault) -> UnsealedModel { try blobs.unseal(model, with: permit) }
-    func scrub(_ blob: ID, segments: [SealedSegment]) throws(Fault) { try blobs.scrub(blob, segments: segments) }
+    func scrub(_ blob: ID, project: ID, segments: [SealedSegment]) throws(Fault) { try blobs.scrub(blob, project: project, segments: segments) }
     func remove(_ blob: ID) throws(Fault) { try blobs.remove(blob) }
     func leftovers(known: Set<ID>, staged: Set<ID>) throws(Fault) -> [ID] { try blobs.leftovers(known: known, staged: staged) }
     func freeSpace(_ directory: String) throws(Fault) -> ByteCount { try Path.freeSpace(directory) }

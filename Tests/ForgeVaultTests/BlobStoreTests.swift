@@ -49,7 +49,7 @@ import Testing
         #expect(try files == ["\(key.subject.description.prefix(2))/\(key.subject)"])
         #expect(try Path.information(scratch("blobs/" + files[0]))!.size == blob.sealedCount)
         #expect(try Path.list(scratch("incoming")) == [])
-        try store.scrub(blob.id, segments: blob.segments)
+        try store.scrub(blob.id, project: project, segments: blob.segments)
     }
 
     @Test func `segments may come late, out of order, twice and different`() throws {
@@ -80,7 +80,7 @@ import Testing
         let key = try key()
         let blob = try send(Pattern.bytes(150_000), key)
         vault.seal()
-        try store.scrub(blob.id, segments: blob.segments)
+        try store.scrub(blob.id, project: project, segments: blob.segments)
         let path = try scratch("blobs/" + files[0])
         try Path.setMode(path, 0o600)
         let bytes = try File(path, .read).readAll(limit: .mib(1))
@@ -88,12 +88,19 @@ import Testing
             var changed = bytes
             changed[place] ^= 1
             try Durable.replace(path, with: changed)
-            let fault = #expect(throws: Fault.self) { try store.scrub(blob.id, segments: blob.segments) }
+            let fault = #expect(throws: Fault.self) { try store.scrub(blob.id, project: project, segments: blob.segments) }
             #expect(fault?.why.contains("segment \(segment)") == true)
+        }
+        for place in 0..<128 {
+            var changed = bytes
+            changed[place] ^= 1
+            try Durable.replace(path, with: changed)
+            let fault = #expect(throws: Fault.self) { try store.scrub(blob.id, project: project, segments: blob.segments) }
+            #expect(fault?.what.contains(blob.id.description) == true && fault?.why == "its header was changed")
         }
         for wrong in [Array(bytes.dropLast()), bytes + [0], Array(bytes.prefix(100))] {
             try Durable.replace(path, with: wrong)
-            #expect(throws: Fault.self) { try store.scrub(blob.id, segments: blob.segments) }
+            #expect(throws: Fault.self) { try store.scrub(blob.id, project: project, segments: blob.segments) }
         }
     }
 
