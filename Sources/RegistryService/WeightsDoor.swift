@@ -14,6 +14,8 @@ package final class WeightsDoor: Sendable {
     /// Every open connection, so that a stop ends them all at once.
     private let open = Mutex<Set<Int32>>([])
     private static let lineMax = 4096
+    /// What weights are for, and which daemon may say so.
+    private static let takers: [String: DaemonName] = ["serve": .serve, "evaluate": .trainer]
 
     package init(_ registry: Registry) { self.registry = registry }
 
@@ -52,12 +54,13 @@ package final class WeightsDoor: Sendable {
         guard let line = try await peer.line(max: WeightsDoor.lineMax) else { return }
         let message: JSON
         do { message = try JSON.parse(line) } catch { throw WeightsDoor.malformed("the request is not JSON") }
-        guard message["v"]?.int == 1, message["purpose"]?.string == "serve", let text = message["model"]?.string, let pointer = ModelPointer(text) else {
-            throw WeightsDoor.malformed("`v` is 1, `purpose` is `serve` and `model` is `name@version`, `name@alias` or a digest")
-        }
+        guard message["v"]?.int == 1, let purpose = message["purpose"]?.string, let taker = WeightsDoor.takers[purpose], let text = message["model"]?.string,
+            let pointer = ModelPointer(text)
+        else { throw WeightsDoor.malformed("`v` is 1, `purpose` is `serve` or `evaluate` and `model` is `name@version`, `name@alias` or a digest") }
         let who = try await registry.identify(Caller(credentials, bearer: message["bearer"]?.string, door: "weights"))
-        guard case .service = who.principal else {
-            throw Fault(.unauthenticated, "auth.services_only", "weights are handed to daemons alone", why: "who is asking is not one of this appliance's daemons")
+        guard who.principal == .service(taker) else {
+            throw Fault(
+                .unauthenticated, "auth.services_only", "weights are handed to daemons alone", why: "for `\(purpose)` they go to `\(taker.rawValue)`, and who is asking is not that daemon")
         }
         let found = try await registry.ledger.reader.snapshot { (database) throws(Fault) -> (row: ModelVersionRow, alias: String?, model: SealedModel, manifest: [UInt8]?)? in
             guard let found = try database.find(pointer) else { return nil }
@@ -81,7 +84,7 @@ package final class WeightsDoor: Sendable {
             if let manifest = found.manifest { header["manifest"] = .string(Base64.encode(manifest)) }
             try await peer.send(.object(header))
             try await peer.send(model)
-            try await conclude(peer, decision, for: who, object)
+            try await conclude(peer, decision, for: who, object, purpose)
         } catch {
             await registry.recordFailure(of: .modelLoad, request: decision.request, for: who, object: object, error)
             throw error
@@ -89,7 +92,7 @@ package final class WeightsDoor: Sendable {
     }
 
     /// The receiver's word, the outcome's record, then the lease.
-    private func conclude(_ peer: SocketThread, _ decision: Decision, for who: AuditEntry.Subject, _ object: AuditEntry.Object) async throws(Fault) {
+    private func conclude(_ peer: SocketThread, _ decision: Decision, for who: AuditEntry.Subject, _ object: AuditEntry.Object, _ purpose: String) async throws(Fault) {
         try await peer.setTimeout(.seconds(300))
         guard let line = try await peer.line(max: WeightsDoor.lineMax), let answer = try? JSON.parse(line), let accepted = answer["accepted"]?.bool else {
             throw Fault(.environment, "handover.lost", "the weights were handed over to nobody", why: "the receiver went away before it accepted them")
@@ -97,7 +100,7 @@ package final class WeightsDoor: Sendable {
         guard accepted else {
             throw Fault(.environment, "handover.refused", "the receiver refused the weights", why: "it says: \(answer["why"]?.string?.prefix(200) ?? "nothing")")
         }
-        _ = try await registry.ledger.append([.outcome(.modelLoad, .ok, request: decision.request, who: who, object: object, data: ["purpose": "serve"])])
+        _ = try await registry.ledger.append([.outcome(.modelLoad, .ok, request: decision.request, who: who, object: object, data: ["purpose": .string(purpose)])])
         try await peer.setTimeout(.zero)
         // Nothing more is said but the end; an answer to a recall is the end too.
         while try await peer.line(max: WeightsDoor.lineMax) != nil {}

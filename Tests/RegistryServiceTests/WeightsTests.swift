@@ -119,7 +119,10 @@ private final class Taker: Sendable {
             #expect(code(try await ask(["v": 1, "purpose": "serve", "model": "policies@9", "bearer": "serve"])) == "model.not_found")
             #expect(code(try await ask(["v": 1, "purpose": "look", "model": "policies@1", "bearer": "serve"])) == "handover.malformed")
             #expect(code(try await ask(["v": 2])) == "handover.malformed")
+            #expect(code(try await ask(["v": 1, "purpose": "evaluate", "model": "policies@1", "bearer": "serve"])) == "auth.services_only")
+            #expect(code(try await ask(["v": 1, "purpose": "serve", "model": "policies@1", "bearer": "trainer"])) == "auth.services_only")
             #expect(try await outcomes(store) == [])
+            #expect(try await ask(["v": 1, "purpose": "evaluate", "model": "policies@1", "bearer": "trainer"])?["model"]?["version"]?.int == 1)
 
             for (goodbye, expected) in [(["accepted": false, "why": "digest"], "handover.refused"), (nil, "handover.lost")] as [(JSON?, String)] {
                 let taker = try Taker(store)
