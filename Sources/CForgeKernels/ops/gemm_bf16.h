@@ -55,7 +55,74 @@ FK_INLINE vf FK(pairs_of)(const float *p, int64_t n) {
                     __builtin_shufflevector(a, b, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31));
 }
 
-static void FK(pack_panel_bf16)(void *context, int64_t p, void *scratch) {
+#define FK_PAIRS_PASS soft
+#define FK_PAIRS_OF FK(pairs_of)
+#define FK_PAIR FK(bf16_pair)
+#define FK_PAIR_STEP(sum, a, b) FK(bf16_pair_step)(sum, a, b)
+FK_INLINE vf FK(bf16_pair_step)(vf sum, vf a, vf b) {
+    const vi high = (vi)vset(-0.0f) | (vi)((vi)vset(0.0f) + 0x7fff0000);
+    sum = vfma((vf)((vi)a & high), (vf)((vi)b & high), sum);
+    return vfma((vf)((vi)a << 16), (vf)((vi)b << 16), sum);
+}
+#define FK_FLUSH_SUBNORMALS 1
+#include "gemm_bf16.h"
+#undef FK_PAIRS_PASS
+#undef FK_PAIRS_OF
+#undef FK_PAIR
+#undef FK_PAIR_STEP
+#undef FK_FLUSH_SUBNORMALS
+
+#if FK_WIDE
+#define FK_PAIRS_PASS hard
+#define FK_FLUSH_SUBNORMALS 0
+typedef __bf16 vh __attribute__((vector_size(64)));
+#define FK_PAIR_STEP(sum, a, b) __builtin_ia32_dpbf16ps_512(sum, (vh)(a), (vh)(b))
+#define FK_PAIRS_OF FK(pairs_of_hard)
+#define FK_PAIR FK(bf16_pair_hard)
+// The table's own target steps aside for one that has the instruction: attributes pushed inside another do not replace it.
+#pragma clang attribute pop
+#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma"))), apply_to = function)
+// The conversion instruction makes subnormal operands zero at once, which the products would do anyway.
+FK_INLINE vf FK(pairs_of_hard)(const float *p, int64_t n) {
+    return (vf)__builtin_ia32_cvtne2ps2bf16_512(vload_n(p + 16, fk_max(0, n - 16)), vload_n(p, fk_max(0, n)));
+}
+FK_INLINE vf FK(bf16_pair_hard)(vf first, vf second) {
+    typedef int16_t vs __attribute__((vector_size(64)));
+    const vs x = (vs)__builtin_ia32_cvtne2ps2bf16_512(second, first);
+    return (vf)__builtin_shufflevector(x, x, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13,
+                                       29, 14, 30, 15, 31);
+}
+#include "gemm_bf16.h"
+#pragma clang attribute pop
+#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma"))), apply_to = function)
+#undef FK_PAIRS_PASS
+#undef FK_PAIRS_OF
+#undef FK_PAIR
+#undef FK_PAIR_STEP
+#undef FK_FLUSH_SUBNORMALS
+#endif
+
+static fk_status FK(gemm_pack_bf16)(struct FK(pack_job) *job, fk_stream s) {
+    fk_body body = FK_CAT(FK(pack_panel), soft);
+#if FK_WIDE
+    if (__builtin_cpu_supports("avx512bf16")) body = FK_CAT(FK(pack_panel), hard);
+#endif
+    fk_run(s, fk_ceil(job->n, FK_PANEL), body, job);
+    return FK_OK;
+}
+
+static fk_body FK(gemm_bf16_body)(void) {
+#if FK_WIDE
+    if (__builtin_cpu_supports("avx512bf16")) return FK_CAT(FK(gemm_task), hard);
+#endif
+    return FK_CAT(FK(gemm_task), soft);
+}
+
+#else
+
+#define FKP(op) FK_CAT(FK(op), FK_PAIRS_PASS)
+
+static void FKP(pack_panel)(void *context, int64_t p, void *scratch) {
     (void)scratch;
     const struct FK(pack_job) *job = context;
     const int64_t k = job->k, ld = job->ld, pairs = fk_ceil(k, 2), cols = fk_min(FK_PANEL, job->n - p * FK_PANEL);
@@ -67,7 +134,7 @@ static void FK(pack_panel_bf16)(void *context, int64_t p, void *scratch) {
             for (int64_t kk = 0; kk < k; kk += 32) {
                 const int64_t deep = fk_min(32, k - kk);
                 vf block[16];
-                FK_UNROLL for (int64_t i = 0; i < 16; i++) block[i] = i < here ? FK(pairs_of)(from + i * ld + kk, deep) : vset(0.0f);
+                FK_UNROLL for (int64_t i = 0; i < 16; i++) block[i] = i < here ? FK_PAIRS_OF(from + i * ld + kk, deep) : vset(0.0f);
                 vtranspose(block);
                 for (int64_t i = 0; i < fk_ceil(deep, 2); i++) vstore(to + (kk / 2 + i) * FK_PANEL + 16 * half, block[i]);
             }
@@ -84,12 +151,12 @@ static void FK(pack_panel_bf16)(void *context, int64_t p, void *scratch) {
 }
 
 /// to[pair][rows] from `rows` (at most MR) rows of a. Writes up to 16 floats past the end of the block.
-FK_INLINE void FK(pack_rows_bf16)(float *to, const float *a, int64_t a_rs, int64_t a_cs, int64_t rows, int64_t k, int64_t rows_after) {
+FK_INLINE void FKP(pack_rows)(float *to, const float *a, int64_t a_rs, int64_t a_cs, int64_t rows, int64_t k, int64_t rows_after) {
     if (a_cs == 1) {
         for (int64_t kk = 0; kk < k; kk += 32) {
             const int64_t deep = fk_min(32, k - kk);
             vf block[16];
-            FK_UNROLL for (int64_t i = 0; i < 16; i++) block[i] = i < rows ? FK(pairs_of)(a + i * a_rs + kk, deep) : vset(0.0f);
+            FK_UNROLL for (int64_t i = 0; i < 16; i++) block[i] = i < rows ? FK_PAIRS_OF(a + i * a_rs + kk, deep) : vset(0.0f);
             vtranspose(block);
             for (int64_t i = 0; i < fk_ceil(deep, 2); i++) vstore(to + (kk / 2 + i) * rows, block[i]);
         }
@@ -115,50 +182,6 @@ FK_INLINE void FK(pack_rows_bf16)(float *to, const float *a, int64_t a_rs, int64
     }
 }
 
-#define FK_PAIRS_PASS soft
-#define FK_PAIR_STEP(sum, a, b) FK(bf16_pair_step)(sum, a, b)
-FK_INLINE vf FK(bf16_pair_step)(vf sum, vf a, vf b) {
-    const vi high = (vi)vset(-0.0f) | (vi)((vi)vset(0.0f) + 0x7fff0000);
-    sum = vfma((vf)((vi)a & high), (vf)((vi)b & high), sum);
-    return vfma((vf)((vi)a << 16), (vf)((vi)b << 16), sum);
-}
-#define FK_FLUSH_SUBNORMALS 1
-#include "gemm_bf16.h"
-#undef FK_PAIRS_PASS
-#undef FK_PAIR_STEP
-#undef FK_FLUSH_SUBNORMALS
-
-#if FK_WIDE
-#define FK_PAIRS_PASS hard
-#define FK_FLUSH_SUBNORMALS 0
-typedef __bf16 vh __attribute__((vector_size(64)));
-#define FK_PAIR_STEP(sum, a, b) __builtin_ia32_dpbf16ps_512(sum, (vh)(a), (vh)(b))
-// The table's own target steps aside for one that has the instruction: attributes pushed inside another do not replace it.
-#pragma clang attribute pop
-#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma"))), apply_to = function)
-#include "gemm_bf16.h"
-#pragma clang attribute pop
-#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma"))), apply_to = function)
-#undef FK_PAIRS_PASS
-#undef FK_PAIR_STEP
-#undef FK_FLUSH_SUBNORMALS
-#endif
-
-static fk_status FK(gemm_pack_bf16)(struct FK(pack_job) *job, fk_stream s) {
-    fk_run(s, fk_ceil(job->n, FK_PANEL), FK(pack_panel_bf16), job);
-    return FK_OK;
-}
-
-static fk_body FK(gemm_bf16_body)(void) {
-#if FK_WIDE
-    if (__builtin_cpu_supports("avx512bf16")) return FK_CAT(FK(gemm_task), hard);
-#endif
-    return FK_CAT(FK(gemm_task), soft);
-}
-
-#else
-
-#define FKP(op) FK_CAT(FK(op), FK_PAIRS_PASS)
 FK_INLINE void FKP(pairs_tile_fixed)(const int rows, float *c, int64_t ldc, int64_t cols, const float *a, const float *b, int64_t pairs, int acc) {
     vf s[MR][NV];
     const int whole = cols == 16 * NV;
@@ -207,7 +230,7 @@ static void FKP(gemm_task)(void *context, int64_t task, void *scratch) {
         const int acc = job->accumulate || k0 > 0;
         for (int64_t row = row0; row < row_end; row += MR) {
             const int64_t rows = fk_min(MR, row_end - row);
-            FK(pack_rows_bf16)(packed_a, job->a + row * job->a_rs + k0 * job->a_cs, job->a_rs, job->a_cs, rows, depth, job->m - row - rows);
+            FKP(pack_rows)(packed_a, job->a + row * job->a_rs + k0 * job->a_cs, job->a_rs, job->a_cs, rows, depth, job->m - row - rows);
             for (int64_t panel = panel0; panel < panel_end; panel++) {
                 const float *b = job->packed + (panel * all + k0 / 2) * FK_PANEL;
                 for (int64_t part = 0; part < FK_PANEL; part += 16 * NV) {
