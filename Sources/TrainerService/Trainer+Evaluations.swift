@@ -1,0 +1,80 @@
+import ForgeArtifact
+import ForgeAudit
+import ForgeAuthority
+import ForgeCore
+import ForgeGate
+import ForgeHTTP
+import ForgeOS
+import RegistryAPI
+import TrainerAPI
+
+extension Trainer {
+    var evaluationRoutes: [Route] {
+        [Route(.post, "/v1/evaluations", deadline: nil, summary: "Score a model on held-out documents, against the Kneser–Ney baseline") { [self] in try await evaluate($0) }]
+    }
+
+    private static let baseline = "byte-level 5-gram, interpolated modified Kneser-Ney (Chen & Goodman 1998), fitted on the same training documents"
+
+    private func evaluate(_ request: HTTPRequest) async throws(Fault) -> HTTPResponse {
+        let order: EvaluationOrder = try request.decode()
+        let who = try await visitor(request)
+        guard let at = order.model.firstIndex(of: "@"), Trainer.isName(String(order.model[..<at])), order.model.utf8.count <= 160 else {
+            throw Fault(.request, "evaluation.model", "which model is meant?", why: "`\(order.model.prefix(100))` is not of the form `name@version`", remedy: "`forge model ls` shows them")
+        }
+        let permit = try await permit(.modelEvaluate, on: EntityID("Forge::Model", String(order.model[..<at])), for: who)
+        let report = try await carryOut(permit, for: who) { () async throws(Fault) in
+            let report = try await measure(order)
+            let data: JSON.Object = [
+                "dataset": .string(report.dataset.description), "microbits": .int(report.microbitsPerByte), "baseline": .int(report.baselineMicrobitsPerByte),
+            ]
+            return (report, AuditEntry.Object("Forge::Model", String(order.model[..<at]), digest: report.modelDigest), data)
+        }
+        return try .json(report)
+    }
+
+    private func measure(_ order: EvaluationOrder) async throws(Fault) -> EvaluationReport {
+        let loan = try await borrow(order.model)
+        let datasets = try await documents(order, loan)
+        let score = try await supervisor.score(datasets, files: loan.files.map { ($0.name, $0.bytes, $0.memory.memfd.descriptor) })
+        guard score.bytes > 0, score.modelBits.isFinite, score.baselineBits.isFinite else {
+            throw Fault(.environment, "evaluation.no_number", "the score is no number", why: "\(score.bytes) bytes were scored", remedy: "look at the model's loss curve")
+        }
+        func microbits(_ bits: Double) -> Int64 { Int64((bits / Double(score.bytes) * 1e6).rounded()) }
+        // A report names one data set; a model of several is scored on all their held-out documents under the first one's digest.
+        var report = EvaluationReport(
+            model: loan.reference, modelDigest: loan.digest, dataset: datasets[0].view.digest, documents: score.documents, bytes: score.bytes, microbitsPerByte: microbits(score.modelBits),
+            baselineMicrobitsPerByte: microbits(score.baselineBits), baseline: Trainer.baseline, record: nil)
+        let text = String(decoding: try Wire.encode(report), as: UTF8.self)
+        let kept = try await registry.evaluate(
+            loan.reference,
+            EvaluationRequest(
+                suite: "heldout", dataset: report.dataset, microbitsPerByte: report.microbitsPerByte, baselineMicrobitsPerByte: report.baselineMicrobitsPerByte, report: text))
+        report.record = kept.record
+        return report
+    }
+
+    private func borrow(_ reference: String) async throws(Fault) -> ModelLoan {
+        let site = site
+        let result: Result<ModelLoan, Fault> = await withCheckedContinuation { continuation in
+            OSThread.start("model-loan") {
+                do throws(Fault) { continuation.resume(returning: .success(try ModelLoan(reference, socket: site.weightsSocket, bearer: site.bearer))) } catch {
+                    continuation.resume(returning: .failure(error))
+                }
+            }
+        }
+        return try result.get()
+    }
+
+    /// The data sets the model names, or the one asked for.
+    private func documents(_ order: EvaluationOrder, _ loan: ModelLoan) async throws(Fault) -> [DatasetRecord] {
+        var references = order.dataset.map { [$0] } ?? []
+        if references.isEmpty { references = try DatasetsRecord(parsing: try loan.bytes(.datasets)).items.map(\.digest.description) }
+        var out: [DatasetRecord] = []
+        for reference in references { out.append(try await store.dataset(reference)) }
+        guard out.contains(where: { $0.view.heldout.documents > 0 }) else {
+            throw Fault(
+                .request, "evaluation.no_documents", "there is nothing to score on", why: "no document of the data set is held out", remedy: "add the documents again with a held-out share")
+        }
+        return out
+    }
+}
