@@ -12,6 +12,8 @@ package actor Engine {
     /// Counters for `/metrics`, readable at any time without waiting for a step.
     package nonisolated let counters = EngineCounters()
     package nonisolated let limits: Scheduler.Limits
+    package nonisolated let blocks: Int
+    package nonisolated let blockSize: Int
     private nonisolated let departures = Departures()
 
     private let model: any StepModel
@@ -43,6 +45,8 @@ package actor Engine {
         limits.contextMax = min(limits.contextMax, model.contextMax)
         let scheduler = Scheduler(limits: limits, pool: BlockPool(blocks: model.blocks, blockSize: model.blockSize))
         self.limits = scheduler.limits
+        blocks = model.blocks
+        blockSize = model.blockSize
         self.scheduler = scheduler
         self.model = model
         self.bytes = bytes
