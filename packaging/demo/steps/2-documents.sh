@@ -4,5 +4,5 @@ tell 'Manual pages in roff, and Debian manuals in HTML, text and Markdown, as th
 run $here/corpus.sh .demo/documents
 as dana run forge data add .demo/documents --name manuals
 as dana run forge data show manuals
-dataset=$(as dana forge data show manuals -o json | field item.digest) || fail 'the data set has no digest'
+dataset=$(as dana forge data show manuals -o json | field item.dataset.digest) || fail 'the data set has no digest'
 tell "The data set is registered as $dataset."
