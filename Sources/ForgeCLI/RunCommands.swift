@@ -126,7 +126,7 @@ struct RunCommand: AsyncParsableCommand {
         func run() async throws {
             let client = TrainerClient(try global.http("trainer"))
             if let curve { try Durable.replace(try Path.absolute(curve), with: try await client.lossCurve(of: run), mode: 0o644) }
-            let page = try await client.metrics(of: run, after: Int.max / 2)
+            let page = try await client.metrics(of: run, after: Int(Int32.max))
             if global.format == .table, !page.sparkline.isEmpty { global.talk.say("loss \(Sparkline.draw(page.sparkline, width: 60))") }
             try RunCommand.show(try await client.run(run), global)
         }

@@ -296,11 +296,19 @@ package actor Supervisor: Service {
 
     // MARK: the registry
 
+    /// A name that has no version yet is the first run's ordinary case.
+    private func versions(of model: String) async throws(Fault) -> [ModelView] {
+        do throws(Fault) { return try await registry.models(named: model) } catch {
+            guard error.code == "model.not_found" else { throw error }
+            return []
+        }
+    }
+
     private func deliver(_ id: ID, _ keys: Keys) async throws(Fault) {
         var record = try await store.update(id) { $0.go(.storing, "the model goes to the registry", at: Trainer.now) }
         guard let trained = record.trained else { preconditionFailure("a run that stores has a model") }
         // Committed before, when the answer was lost?
-        var found = try await registry.models(named: record.model).first { $0.run == id.description }
+        var found = try await versions(of: record.model).first { $0.run == id.description }
         if found == nil {
             let upload = try await upload(record, trained)
             record = try await store.update(id) { $0.upload = upload.id }
@@ -314,14 +322,14 @@ package actor Supervisor: Service {
                     records: [.init(name: "record:run.submit", index: record.submitted)] + record.starts.map { .init(name: "record:run.start", index: $0) }))
         }
         guard let model = found else { preconditionFailure("a commit gives a model") }
+        // The registry has it now; the run's own state is of no more use; its metrics and record stay.
+        for name in ["checkpoints", "model", "train.blob", "tokenizer.blob"] { try? Path.removeTree(Path.join(store.directory(ofRun: id), name)) }
         try await store.update(id) { run in
             run.result = .init(name: model.name, version: model.version, digest: model.digest)
             run.upload = nil
             run.go(.finished, "\(model.name)@\(model.version)", at: Trainer.now)
         }
         logger.info("a model is stored", metadata: ["run": "\(id)", "model": "\(model.name)@\(model.version)", "digest": "\(model.digest)"])
-        // The registry has it now; the run's own state is of no more use, and its metrics and record stay.
-        for name in ["checkpoints", "model", "train.blob", "tokenizer.blob"] { try? Path.removeTree(Path.join(store.directory(ofRun: id), name)) }
     }
 
     private func upload(_ record: RunRecord, _ trained: RunRecord.Trained) async throws(Fault) -> UploadView {

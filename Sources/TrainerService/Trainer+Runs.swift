@@ -88,7 +88,7 @@ extension Trainer {
             record.events = [.init(time: record.created, state: .queued, why: "submitted")]
             try await store.insert(record)
             let data: JSON.Object = [
-                "model": .string(record.model), "recipe": .string(record.recipeDigest.description), "seed": .int(Int64(record.seed)),
+                "model": .string(record.model), "recipe": .string(record.recipeDigest.description), "seed": .string(String(record.seed)),
                 "datasets": .array(record.datasets.map { .string($0.digest.description) }),
             ]
             return (record, AuditEntry.Object(record.entity, digest: record.recipeDigest), data)
