@@ -222,9 +222,14 @@ final class Connection: Sendable {
         let level: Logger.Level = response.status >= 500 ? .warning : .debug
         guard server.logger.logLevel <= level else { return }
         // The pattern, not the path: names of models are no secret, but a path is whatever a stranger typed.
-        server.logger.log(
-            level: level, "\(printable(head.method)) \(route?.pattern ?? printable(head.path)) \(response.status)",
-            metadata: ["request": "\(id)", "uid": "\(peer.uid)", "door": "\(server.door)", "took": "\(ContinuousClock.now - begun)"])
+        var metadata: Logger.Metadata = ["request": "\(id)", "uid": "\(peer.uid)", "door": "\(server.door)", "took": "\(ContinuousClock.now - begun)"]
+        if let fault = response.fault {
+            metadata["code"] = "\(fault.code)"
+            // `detail` is for the log alone; a client's own mistakes are named by their code, for their words may be the client's.
+            if response.status >= 500 { metadata["why"] = "\(fault)" }
+            if response.status >= 500 { metadata["place"] = "\(fault.place)" }
+        }
+        server.logger.log(level: level, "\(printable(head.method)) \(route?.pattern ?? printable(head.path)) \(response.status)", metadata: metadata)
     }
 }
 

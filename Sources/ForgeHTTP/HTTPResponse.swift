@@ -12,6 +12,8 @@ package struct HTTPResponse: Sendable {
     package var status: Int
     package var headers: Headers
     package var body: Body
+    /// What this refuses, for the server's log.
+    var fault: Fault?
 
     package init(status: Int = 200, headers: Headers = .init(), body: Body = .bytes([])) {
         self.status = status

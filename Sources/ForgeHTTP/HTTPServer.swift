@@ -201,6 +201,7 @@ package final class HTTPServer: Sendable {
 
     func refusal(_ fault: Fault, _ id: ID) -> HTTPResponse {
         var response = HTTPResponse.json(faultBody(fault, id), status: fault.httpStatus)
+        response.fault = fault
         if fault.retryable { response.headers["retry-after"] = "1" }
         if fault.kind == .unauthenticated { response.headers["www-authenticate"] = "Bearer" }
         return response

@@ -43,4 +43,16 @@ package enum Environment {
         guard let value = unsafe getenv(name) else { return nil }
         return unsafe String(cString: value)
     }
+
+    /// Every variable; of a name that stands there twice, the first.
+    package static var all: [String: String] {
+        var out: [String: String] = [:]
+        var entry = unsafe environ
+        while let text = unsafe entry.pointee {
+            let pair = unsafe String(cString: text).split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+            if pair.count == 2, out[String(pair[0])] == nil { out[String(pair[0])] = String(pair[1]) }
+            unsafe entry += 1
+        }
+        return out
+    }
 }
