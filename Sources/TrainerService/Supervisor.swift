@@ -203,7 +203,7 @@ package actor Supervisor: Service {
         }
         do throws(Fault) {
             _ = try await registry.append(
-                .outcome(.runStart, .ok, request: decision, who: myself.subject, object: .init(record.entity), data: ["attempt": .int(Int64(record.attempts + 1))]))
+                .outcome(.runStart, .ok, request: decision, who: myself.subject, object: .init(record.entity), data: ["count": .int(Int64(record.attempts + 1))]))
             try await store.update(id) { run in
                 run.attempts += 1
                 run.fruitless += 1

@@ -25,7 +25,7 @@ extension Trainer {
         let report = try await carryOut(permit, for: who) { () async throws(Fault) in
             let report = try await measure(order)
             let data: JSON.Object = [
-                "dataset": .string(report.dataset.description), "microbits": .int(report.microbitsPerByte), "baseline": .int(report.baselineMicrobitsPerByte),
+                "dataset": .string(report.dataset.description), "microbits_per_byte": .int(report.microbitsPerByte), "baseline_microbits_per_byte": .int(report.baselineMicrobitsPerByte),
             ]
             return (report, AuditEntry.Object("Forge::Model", String(order.model[..<at]), digest: report.modelDigest), data)
         }
