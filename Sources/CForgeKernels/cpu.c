@@ -82,12 +82,19 @@ static double seconds(void) {
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-double fk_measure_peak(fk_cpu_level level, int32_t milliseconds) {
+double fk_measure_peak(fk_cpu_level level, int32_t flags, int32_t milliseconds) {
     double (*loop)(int64_t) = fk_peak_loop_ref;
 #if defined(__x86_64__)
     if (level == FK_CPU_AVX2 && fk_cpu_best() >= level) loop = fk_peak_loop_avx2;
     if (level == FK_CPU_AVX512 && fk_cpu_best() >= level) loop = fk_peak_loop_avx512;
 #endif
+    if (flags & FK_BF16) {
+        double (*pairs)(int64_t) = NULL;
+#if defined(__x86_64__)
+        if (level == FK_CPU_AVX512 && fk_cpu_best() >= level && fk_peak_pairs_avx512(1) > 0) pairs = fk_peak_pairs_avx512;
+#endif
+        if (pairs) loop = pairs;
+    }
     const double end = seconds() + 1e-3 * milliseconds;
     double best = 0;
     do {
@@ -99,16 +106,16 @@ double fk_measure_peak(fk_cpu_level level, int32_t milliseconds) {
     return best;
 }
 
-struct peak { fk_cpu_level level; int32_t milliseconds; double rate[512]; };
+struct peak { fk_cpu_level level; int32_t flags, milliseconds; double rate[512]; };
 
 static void measure_one(void *context, int64_t task, void *scratch) {
     (void)scratch;
     struct peak *peak = context;
-    peak->rate[task] = fk_measure_peak(peak->level, peak->milliseconds);
+    peak->rate[task] = fk_measure_peak(peak->level, peak->flags, peak->milliseconds);
 }
 
-double fk_measure_peak_all(fk_cpu_level level, int32_t milliseconds, fk_stream s) {
-    struct peak peak = {.level = level, .milliseconds = milliseconds};
+double fk_measure_peak_all(fk_cpu_level level, int32_t flags, int32_t milliseconds, fk_stream s) {
+    struct peak peak = {.level = level, .flags = flags, .milliseconds = milliseconds};
     fk_run(s, fk_stream_threads(s), measure_one, &peak);
     double sum = 0;
     for (int32_t i = 0; i < fk_stream_threads(s); i++) sum += peak.rate[i];

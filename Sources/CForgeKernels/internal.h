@@ -47,4 +47,6 @@ extern const fk_ops fk_table_ref, fk_table_avx2, fk_table_avx512;
 double fk_peak_loop_ref(int64_t rounds);
 double fk_peak_loop_avx2(int64_t rounds);
 double fk_peak_loop_avx512(int64_t rounds);
+double fk_peak_pairs_avx2(int64_t rounds);
+double fk_peak_pairs_avx512(int64_t rounds);
 #endif

@@ -28,8 +28,9 @@ package import ForgeCore
     package static var usableCPUs: Int { Int(fk_usable_cpus()) }
 
     /// Multiply-adds per second from registers alone, times two: what a share of peak is a share of. Takes about `milliseconds`.
-    package func measuredPeak(milliseconds: Int = 50) -> Double {
-        unsafe fk_measure_peak_all(fk_cpu_level(rawValue: UInt32(backend.level.rawValue)), Int32(milliseconds), stream)
+    /// - Parameter precision: of the products; a CPU without bfloat16 instructions has its float32 peak for both.
+    package func measuredPeak(precision: Precision = .f32, milliseconds: Int = 50) -> Double {
+        unsafe fk_measure_peak_all(fk_cpu_level(rawValue: UInt32(backend.level.rawValue)), Int32(precision.flag), Int32(milliseconds), stream)
     }
 
     var ops: fk_ops { unsafe backend.table.pointee }

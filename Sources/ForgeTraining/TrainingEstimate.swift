@@ -30,10 +30,10 @@ package struct TrainingEstimate: Sendable, Hashable, Codable {
         flops = table.trainingFlops(perTokenWithContext: recipe.sequenceLength) * Double(recipe.tokens)
         memory = Optimiser.bytes(table) + decoder.activationBytes + ByteCount(device.threads << 21) + .mib(64)
         disk = ByteCount(table.count * 4 * 10) + .mib(1)
-        machinePeak = device.measuredPeak()
-        seconds = flops / (machinePeak * TrainingEstimate.usualShare)
+        machinePeak = device.measuredPeak(precision: recipe.precision)
+        seconds = flops / (machinePeak * TrainingEstimate.usualShare(recipe.precision))
     }
 
     /// Measured on models of one to thirty million parameters (docs/performance.md).
-    package static let usualShare = 0.5
+    package static func usualShare(_ precision: Precision) -> Double { precision == .bf16 ? 0.33 : 0.6 }
 }

@@ -21,7 +21,7 @@ package final class TrainingRun {
     package private(set) var resumedFrom = 0
     /// Checkpoints that were not whole and have been set aside, for the log.
     package private(set) var damaged: [String] = []
-    /// Multiply-add rate of this machine, FLOP/s, measured when the run was opened.
+    /// Multiply-add rate of this machine in the recipe's precision, FLOP/s, measured when the run was opened.
     package let machinePeak: Double
 
     private let device: Device
@@ -48,7 +48,7 @@ package final class TrainingRun {
         try config.validate()
         let device = try Device(backend, threads: threads)
         self.device = device
-        machinePeak = device.measuredPeak()
+        machinePeak = device.measuredPeak(precision: recipe.precision)
         let table = ParameterTable(config)
         let optimiser = try Optimiser(recipe, table: table, on: device)
         self.optimiser = optimiser

@@ -205,9 +205,10 @@ void fk_run(fk_stream s, int64_t tasks, fk_body body, void *context);
 int32_t fk_stream_threads(fk_stream s);
 
 /// Registers-only multiply-add rate of one thread for about `milliseconds`, in FLOP/s: what "share of peak" is a share of.
-double fk_measure_peak(fk_cpu_level level, int32_t milliseconds);
+/// flags: FK_BF16 for the rate of bfloat16 pairs, where the CPU has the instruction.
+double fk_measure_peak(fk_cpu_level level, int32_t flags, int32_t milliseconds);
 /// The same on all workers of a stream at once.
-double fk_measure_peak_all(fk_cpu_level level, int32_t milliseconds, fk_stream s);
+double fk_measure_peak_all(fk_cpu_level level, int32_t flags, int32_t milliseconds, fk_stream s);
 
 #ifdef __cplusplus
 }

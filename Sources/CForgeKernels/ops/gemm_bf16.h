@@ -111,6 +111,15 @@ static fk_status FK(gemm_pack_bf16)(struct FK(pack_job) *job, fk_stream s) {
     return FK_OK;
 }
 
+/// Pair steps in registers only, where the CPU has the instruction; otherwise nothing, and float32 is the peak.
+double FK(peak_pairs)(int64_t rounds) {
+#if FK_WIDE
+    if (__builtin_cpu_supports("avx512bf16")) return FK_CAT(FK(peak_pairs), hard)(rounds);
+#endif
+    (void)rounds;
+    return 0;
+}
+
 static fk_body FK(gemm_bf16_body)(void) {
 #if FK_WIDE
     if (__builtin_cpu_supports("avx512bf16")) return FK_CAT(FK(gemm_task), hard);
@@ -245,6 +254,20 @@ static void FKP(gemm_task)(void *context, int64_t task, void *scratch) {
     __builtin_ia32_ldmxcsr(control);
 #endif
 }
+#if !FK_FLUSH_SUBNORMALS
+static double FKP(peak_pairs)(int64_t rounds) {
+    vf s[MR];
+    const vf a = FK_PAIR(vset(0.5f), vset(0.25f)), b = FK_PAIR(vset(0.001f), vset(0.002f));
+    FK_UNROLL for (int j = 0; j < MR; j++) s[j] = vset((float)j);
+    for (int64_t i = 0; i < rounds; i++)
+        FK_UNROLL for (int j = 0; j < MR; j++) s[j] = FK_PAIR_STEP(s[j], a, b);
+    vf all = s[0];
+    FK_UNROLL for (int j = 1; j < MR; j++) all = all + s[j];
+    volatile float keep = vsum(all);
+    (void)keep;
+    return (double)rounds * MR * 64;
+}
+#endif
 #undef FKP
 #undef FK_PAIRS_CASE
 
