@@ -19,7 +19,12 @@ package actor Estimator {
     ///   - directory: whose file system will hold the run.
     package func estimate(_ recipe: Recipe, textBytes: Int64, directory: String) throws(Fault) -> RunEstimate {
         let device = try opened()
-        let need = try TrainingEstimate(recipe, on: device)
+        let need: TrainingEstimate
+        do throws(Fault) { need = try TrainingEstimate(recipe, on: device) } catch {
+            // So large that not even its plan fits: the answer is the same, only sooner.
+            guard error.code == "compute.memory" else { throw error }
+            throw Fault(.request, "run.does_not_fit", "the run does not fit this machine", why: error.message, remedy: "make the model, sequences_per_pass or sequence_length smaller")
+        }
         // Token shards in memory and on disk, and the texts a tokenizer is trained on.
         let memory = need.memory + ByteCount(textBytes * 6), disk = need.disk + ByteCount(textBytes * 4)
         let memoryFree = try Machine.memory().free, diskFree = try Path.freeSpace(directory)
