@@ -307,6 +307,8 @@ def verify(root, log_key=None, witness=None):
                 if intents.pop((v["req"], v["act"]), None) is None:
                     raise Bad("an outcome without an open intent")
                 table = rows.get(v["act"])
+                if v["act"] == "model.put" and "version" not in v.get("obj", {}):
+                    table = None  # an upload was opened; the commit makes the version
                 wanted = table and v["out"]["status"] == "ok"
                 if table == "receipt":
                     wanted = "receipt" in v.get("data", {})

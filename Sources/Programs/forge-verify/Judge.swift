@@ -179,7 +179,8 @@ enum Facts {
         }
         switch leaf.action {
         case "data.add" where leaf.unit == "registry": put("dataset", [("digest", object?["digest"]), ("name", object?["id"])])
-        case "model.put": put("model_version", [("digest", object?["digest"]), ("name", object?["id"]), ("version", version)])
+        // Without a version it opened an upload; the commit makes the row.
+        case "model.put" where version != nil: put("model_version", [("digest", object?["digest"]), ("name", object?["id"]), ("version", version)])
         case "model.promote", "model.rollback": put("alias_move", [("alias", data?["alias"]), ("name", object?["id"]), ("to", version)])
         case "model.evaluate":
             put(

@@ -15,7 +15,8 @@ show curl --unix-socket .demo/site/run/serve.sock -d @.demo/answers/request.json
 ask /v1/completions -d @.demo/answers/request.json >.demo/answers/answer.json || { cat .demo/answers/answer.json; fail 'no completion'; }
 python3 -m json.tool .demo/answers/answer.json
 show curl … -d '{… "stream": true}' http://forge/v1/chat/completions
-ask /v1/chat/completions -N -d '{"model": "manuals", "messages": [{"role": "user", "content": "What does tar do?"}], "max_tokens": 24, "stream": true, "seed": 7}' | head -n 8 || fail 'no streamed chat'
+ask /v1/chat/completions -N -d '{"model": "manuals", "messages": [{"role": "user", "content": "What does tar do?"}], "max_tokens": 24, "stream": true, "seed": 7}' >.demo/answers/chat.sse || { cat .demo/answers/chat.sse; fail 'no streamed chat'; }
+head -n 4 .demo/answers/chat.sse; tell '…'; tail -n 4 .demo/answers/chat.sse
 if [ -x .venv/bin/python ] || packaging/peers.sh; then
     run .venv/bin/python $here/openai_client.py "$FORGE_ROOT/run/serve.sock" "$keys/app.key"
 else
