@@ -312,7 +312,7 @@ def verify(root, log_key=None, witness=None):
                 wanted = table and v["out"]["status"] == "ok"
                 if table == "receipt":
                     wanted = "receipt" in v.get("data", {})
-                if wanted and not (v["act"] == "data.add" and v["svc"]["unit"] != "registry"):
+                if wanted and not (v["act"] in ("data.add", "model.evaluate") and v["svc"]["unit"] != "registry"):
                     facts.append((index, table, v))
         except Bad as e:
             raise Bad("leaf %d: %s" % (index, e))

@@ -182,7 +182,7 @@ enum Facts {
         // Without a version it opened an upload; the commit makes the row.
         case "model.put" where version != nil: put("model_version", [("digest", object?["digest"]), ("name", object?["id"]), ("version", version)])
         case "model.promote", "model.rollback": put("alias_move", [("alias", data?["alias"]), ("name", object?["id"]), ("to", version)])
-        case "model.evaluate":
+        case "model.evaluate" where leaf.unit == "registry":
             put(
                 "evaluation",
                 [
