@@ -120,7 +120,9 @@ def main():
     source = random.Random(20261121)
     scratch = pathlib.Path(tempfile.mkdtemp(prefix="forge-tamper-"))
     witness = scratch / "witness"
-    shutil.copyfile(archive / "checkpoint", witness)
+    # What a witness keeps is what it signed itself: the newest checkpoint with a line beside the log's own.
+    signed = [path for path in sorted((archive / "checkpoints").iterdir()) if path.read_text().count("\n\u2014 ") > 1]
+    shutil.copyfile(signed[-1] if signed else archive / "checkpoint", witness)
     passed = 0
 
     def judge(name, origin, forge, refuse=True):
