@@ -13,9 +13,9 @@ fk_cpu_level fk_cpu_best(void) {
 #if defined(__x86_64__)
     __builtin_cpu_init();  // reads cpuid and, for the wide registers, xgetbv
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-        __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("fma"))
+        __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c"))
         return FK_CPU_AVX512;
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return FK_CPU_AVX2;
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c")) return FK_CPU_AVX2;
 #endif
     return FK_CPU_REFERENCE;
 }
@@ -95,6 +95,9 @@ double fk_measure_peak(fk_cpu_level level, int32_t flags, int32_t milliseconds) 
 #endif
         if (pairs) loop = pairs;
     }
+#if defined(__x86_64__)
+    if (flags & FK_INT8 && level == FK_CPU_AVX512 && fk_cpu_best() >= level && fk_peak_bytes_avx512(1) > 0) loop = fk_peak_bytes_avx512;
+#endif
     const double end = seconds() + 1e-3 * milliseconds;
     double best = 0;
     do {

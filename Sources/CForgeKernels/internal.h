@@ -49,4 +49,6 @@ double fk_peak_loop_avx2(int64_t rounds);
 double fk_peak_loop_avx512(int64_t rounds);
 double fk_peak_pairs_avx2(int64_t rounds);
 double fk_peak_pairs_avx512(int64_t rounds);
+double fk_peak_bytes_avx2(int64_t rounds);
+double fk_peak_bytes_avx512(int64_t rounds);
 #endif

@@ -5,6 +5,7 @@
 #endif
 #include "ops/bf16.h"
 #include "ops/gemm.h"
+#include "ops/gemm_quant.h"
 #include "ops/rmsnorm.h"
 #include "ops/rope.h"
 #include "ops/swiglu.h"
@@ -48,6 +49,9 @@ const fk_ops FK(table) = {
     .copy = fk_copy_cpu,
     .gemm_pack = FK(gemm_pack),
     .gemm = FK(gemm),
+    .quant_pack = FK(quant_pack),
+    .quant_unpack = FK(quant_unpack),
+    .quant_gemm = FK(quant_gemm),
     .rmsnorm_fwd = FK(rmsnorm_fwd),
     .rmsnorm_bwd = FK(rmsnorm_bwd),
     .rope = FK(rope),

@@ -6,7 +6,8 @@
 #define FK_WIDE 0
 // Every function that takes or gives a vector is inlined, so there is no calling convention to change.
 #pragma clang diagnostic ignored "-Wpsabi"
-#pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
+#define FK_TARGET "avx2,fma,f16c"
+#pragma clang attribute push(__attribute__((target(FK_TARGET))), apply_to = function)
 #include "table.h"
 #pragma clang attribute pop
 #endif

@@ -4,7 +4,8 @@
 #define FK_ISA avx512
 #define FK_NAME "avx512"
 #define FK_WIDE 1
-#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma"))), apply_to = function)
+#define FK_TARGET "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c"
+#pragma clang attribute push(__attribute__((target(FK_TARGET))), apply_to = function)
 #include "table.h"
 #pragma clang attribute pop
 #endif

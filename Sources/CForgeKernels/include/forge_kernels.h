@@ -19,7 +19,7 @@
 extern "C" {
 #endif
 
-#define FK_ABI 2u
+#define FK_ABI 3u
 /// Columns a packed panel holds, on every CPU.
 #define FK_PANEL 32
 
@@ -47,6 +47,16 @@ typedef enum fk_layout {
 /// product added first, subnormals as zero: the arithmetic of VDPBF16PS, whether the CPU has that instruction or not. An
 /// accumulating call must start at an even k to continue the sum of one call.
 #define FK_BF16 2
+
+/// Weights kept in blocks of FK_BLOCK consecutive k, each with one half-precision scale d (docs/formats/quantised-weights.md).
+#define FK_BLOCK 32
+typedef enum fk_quant {
+    FK_Q8 = 0,  // w = d·c, c in -127...127: 8.5 bits a weight
+    FK_Q4 = 1,  // w = d·c, c in -8...7:     4.5 bits a weight
+} fk_quant;
+
+/// Only for fk_measure_peak.
+#define FK_INT8 4
 
 typedef enum fk_rope_layout {
     FK_ROPE_HALF = 0,         // pairs (i, i + d/2): Hugging Face Llama and Mistral
@@ -107,6 +117,18 @@ typedef struct fk_ops {
     /// a[m,k] is at a[m*a_rs + k*a_cs]; out row stride ldo. Splitting k over accumulating calls changes no bit.
     fk_status (*gemm)(float *out, const float *a, const float *packed, int64_t m, int64_t k, int64_t n, int64_t a_rs,
                       int64_t a_cs, int64_t ldo, int32_t flags, fk_stream s);
+
+    /// Rounds W[n,k] (row stride ld) to blocks. Q8: d = max|w|/127; Q4: d = w*/-8 with w* the value of largest magnitude; d is
+    /// rounded to half precision first, codes to nearest, ties to even. A block with a NaN or an infinity has d = NaN.
+    /// packed: fk_quant_bytes(k, n, quant) bytes
+    fk_status (*quant_pack)(void *packed, const float *src, int64_t k, int64_t n, int64_t ld, fk_quant quant, fk_stream s);
+    /// out[n,k] = d·c: what the packed weights stand for.
+    fk_status (*quant_unpack)(float *out, const void *packed, int64_t k, int64_t n, int64_t ld, fk_quant quant, fk_stream s);
+    /// out[m,n] = Σ_b fma(Σ_{k in b} x̂[m,k] c[n,k], d[n,b]·e[m,b], …), blocks in order, with x̂ = x·127/max|x| rounded to whole
+    /// numbers and e = max|x|/127, block by block of a row: the same bits on every CPU, alone and among other rows.
+    /// workspace: fk_quant_workspace(m, k) bytes.
+    fk_status (*quant_gemm)(float *out, const float *x, const void *packed, int64_t m, int64_t k, int64_t n, int64_t ldx,
+                            int64_t ldo, fk_quant quant, void *workspace, size_t workspace_bytes, fk_stream s);
 
     // -- layers -------------------------------------------------------------------------------------------------
     /// sum = x + add; out[n,d] = sum[n,d] * rstd[n] * w[d], rstd[n] = 1/sqrt(mean_d(sum^2) + eps)
@@ -188,6 +210,10 @@ int32_t fk_usable_cpus(void);
 
 /// Floats that gemm_pack writes.
 static inline int64_t fk_packed_count(int64_t k, int64_t n) { return (n + FK_PANEL - 1) / FK_PANEL * FK_PANEL * k; }
+static inline size_t fk_quant_bytes(int64_t k, int64_t n, fk_quant quant) {
+    return (size_t)((n + FK_PANEL - 1) / FK_PANEL * ((k + FK_BLOCK - 1) / FK_BLOCK)) * (quant == FK_Q8 ? 1088 : 576);
+}
+static inline size_t fk_quant_workspace(int64_t m, int64_t k) { return (size_t)(m * ((k + FK_BLOCK - 1) / FK_BLOCK)) * (FK_BLOCK + 8) + 64; }
 static inline int64_t fk_sumsq_partials(int64_t n) { return (n + 65535) / 65536; }
 /// Rows linear_ce works on at a time.
 #define FK_CE_ROWS 256
@@ -205,7 +231,7 @@ void fk_run(fk_stream s, int64_t tasks, fk_body body, void *context);
 int32_t fk_stream_threads(fk_stream s);
 
 /// Registers-only multiply-add rate of one thread for about `milliseconds`, in FLOP/s: what "share of peak" is a share of.
-/// flags: FK_BF16 for the rate of bfloat16 pairs, where the CPU has the instruction.
+/// flags: FK_BF16 for the rate of bfloat16 pairs, FK_INT8 for that of 8-bit products, where the CPU has the instruction.
 double fk_measure_peak(fk_cpu_level level, int32_t flags, int32_t milliseconds);
 /// The same on all workers of a stream at once.
 double fk_measure_peak_all(fk_cpu_level level, int32_t flags, int32_t milliseconds, fk_stream s);

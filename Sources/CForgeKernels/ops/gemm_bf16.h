@@ -81,7 +81,7 @@ typedef __bf16 vh __attribute__((vector_size(64)));
 #define FK_PAIR FK(bf16_pair_hard)
 // The table's own target steps aside for one that has the instruction: attributes pushed inside another do not replace it.
 #pragma clang attribute pop
-#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma"))), apply_to = function)
+#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma,f16c"))), apply_to = function)
 // The conversion instruction makes subnormal operands zero at once, which the products would do anyway.
 FK_INLINE vf FK(pairs_of_hard)(const float *p, int64_t n) {
     return (vf)__builtin_ia32_cvtne2ps2bf16_512(vload_n(p + 16, fk_max(0, n - 16)), vload_n(p, fk_max(0, n)));
@@ -94,7 +94,7 @@ FK_INLINE vf FK(bf16_pair_hard)(vf first, vf second) {
 }
 #include "gemm_bf16.h"
 #pragma clang attribute pop
-#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma"))), apply_to = function)
+#pragma clang attribute push(__attribute__((target(FK_TARGET))), apply_to = function)
 #undef FK_PAIRS_PASS
 #undef FK_PAIRS_OF
 #undef FK_PAIR
@@ -224,6 +224,51 @@ static void FKP(pairs_tile)(int64_t rows, float *c, int64_t ldc, int64_t cols, c
     }
 }
 
+// Pairs a pass over few rows takes: 4 rows of them fit in half an L1.
+#define FK_THIN_PAIRS 2048
+
+/// One to four rows: several panels at once, so that enough sums are under way while the weights stream by.
+FK_INLINE void FKP(pairs_thin_fixed)(const int rows, const int panels, float *out, int64_t ldo, int64_t cols, const float *a, const float *b,
+                                     int64_t panel_stride, int64_t pairs, int acc) {
+    vf s[4][8];
+    FK_UNROLL for (int i = 0; i < rows; i++)
+        FK_UNROLL for (int v = 0; v < 2 * panels; v++)
+            s[i][v] = acc ? vload_n(out + i * ldo + 16 * v, fk_max(0, cols - 16 * v)) : vset(0.0f);
+    for (int64_t kk = 0; kk < pairs; kk++) {
+        vf av[4];
+        FK_UNROLL for (int i = 0; i < rows; i++) av[i] = vset(a[kk * rows + i]);
+        FK_UNROLL for (int p = 0; p < panels; p++)
+            FK_UNROLL for (int h = 0; h < 2; h++) {
+                const vf bv = vload(b + p * panel_stride + kk * FK_PANEL + 16 * h);
+                FK_UNROLL for (int i = 0; i < rows; i++) s[i][2 * p + h] = FK_PAIR_STEP(s[i][2 * p + h], av[i], bv);
+            }
+    }
+    FK_UNROLL for (int i = 0; i < rows; i++)
+        FK_UNROLL for (int v = 0; v < 2 * panels; v++) vstore_n(out + i * ldo + 16 * v, s[i][v], fk_max(0, cols - 16 * v));
+}
+
+static void FKP(gemm_thin)(const struct FK(gemm_job) *job, int64_t panel0, int64_t panel_end, float *packed_a) {
+    const int64_t all = fk_ceil(job->k, 2), wide = job->m == 1 ? 4 : job->m == 2 ? 3 : 2;
+    for (int64_t from = 0; from == 0 || from < all; from += FK_THIN_PAIRS) {
+        const int64_t pairs = fk_min(FK_THIN_PAIRS, all - from), acc = job->accumulate || from > 0;
+        FKP(pack_rows)(packed_a, job->a + 2 * from * job->a_cs, job->a_rs, job->a_cs, job->m, fk_min(2 * FK_THIN_PAIRS, job->k - 2 * from), 0);
+        for (int64_t panel = panel0, step; panel < panel_end; panel += step) {
+            step = panel_end - panel >= wide ? wide : 1;
+            const float *b = job->packed + (panel * all + from) * FK_PANEL;
+            float *out = job->out + panel * FK_PANEL;
+            const int64_t cols = fk_min(step * FK_PANEL, job->n - panel * FK_PANEL);
+#define FK_THIN(r, p) FKP(pairs_thin_fixed)(r, p, out, job->ldo, cols, packed_a, b, all * FK_PANEL, pairs, (int)acc)
+            switch (job->m) {
+            case 1: if (step > 1) FK_THIN(1, 4); else FK_THIN(1, 1); break;
+            case 2: if (step > 1) FK_THIN(2, 3); else FK_THIN(2, 1); break;
+            case 3: if (step > 1) FK_THIN(3, 2); else FK_THIN(3, 1); break;
+            default: if (step > 1) FK_THIN(4, 2); else FK_THIN(4, 1); break;
+            }
+#undef FK_THIN
+        }
+    }
+}
+
 static void FKP(gemm_task)(void *context, int64_t task, void *scratch) {
     const struct FK(gemm_job) *job = context;
 #if FK_FLUSH_SUBNORMALS
@@ -234,7 +279,9 @@ static void FKP(gemm_task)(void *context, int64_t task, void *scratch) {
     const int64_t panel0 = task / job->row_blocks * job->panel_block, panel_end = fk_min(panels, panel0 + job->panel_block);
     const int64_t row0 = task % job->row_blocks * job->row_block, row_end = fk_min(job->m, row0 + job->row_block);
     float *packed_a = scratch;
-    for (int64_t k0 = 0; k0 == 0 || k0 < job->k; k0 += 2 * FK_DEPTH) {
+    const int64_t passes_end = job->m <= 4 ? 0 : fk_max(job->k, 1);
+    if (job->m <= 4) FKP(gemm_thin)(job, panel0, panel_end, packed_a);
+    for (int64_t k0 = 0; k0 < passes_end; k0 += 2 * FK_DEPTH) {
         const int64_t depth = fk_min(2 * FK_DEPTH, job->k - k0);
         const int acc = job->accumulate || k0 > 0;
         for (int64_t row = row0; row < row_end; row += MR) {
@@ -269,6 +316,7 @@ static double FKP(peak_pairs)(int64_t rounds) {
 }
 #endif
 #undef FKP
+#undef FK_THIN_PAIRS
 #undef FK_PAIRS_CASE
 
 #endif

@@ -1,0 +1,96 @@
+import ForgeCore
+import ForgeTensor
+import Testing
+
+private let formats: [WeightFormat] = [.q8, .q4]
+
+struct QuantisedTests {
+    private func product(_ device: Device, _ x: [Float], _ w: [Float], m: Int, k: Int, n: Int, _ format: WeightFormat) throws -> [Float] {
+        let weight = try device.packed(device.odd(w, rows: n, columns: k, odd: 5), as: format)
+        let out = try device.odd([Float](repeating: .nan, count: m * n), rows: m, columns: n, odd: 7)
+        let workspace = try Storage(bytes: format.workspaceBytes(rows: m, k: k), on: device)
+        try device.multiply(out, device.odd(x, rows: m, columns: k), by: weight, workspace: workspace)
+        return out.values()
+    }
+
+    private func unpacked(_ device: Device, _ w: [Float], k: Int, n: Int, _ format: WeightFormat) throws -> [Float] {
+        let out = try device.zeros(n, k)
+        try device.unpack(out, from: try device.packed(device.odd(w, rows: n, columns: k), as: format))
+        return out.values()
+    }
+
+    @Test(arguments: fast, formats)
+    func `products have the bits of the scalar form at every small count and odd alignment`(backend: Backend, format: WeightFormat) throws {
+        let device = try Device(backend, threads: 2), slow = try Device(reference, threads: 1)
+        for m in [1, 2, 3, 4, 5, 6, 7, 12, 13, 97] {
+            for k in [0, 1, 15, 31, 32, 33, 64, 95, 513, 1030] {
+                for n in [1, 15, 16, 17, 32, 33, 129, 200] {
+                    var noise = Noise(UInt64(m * 7919 + k * 104_729 + n))
+                    let (x, w) = (noise.floats(m * k), noise.floats(n * k))
+                    #expect(bits(try product(device, x, w, m: m, k: k, n: n, format)) == bits(try product(slow, x, w, m: m, k: k, n: n, format)), "m \(m) k \(k) n \(n)")
+                }
+            }
+        }
+    }
+
+    @Test(arguments: formats) func `a row has the same bits alone, among others, on any number of threads`(format: WeightFormat) throws {
+        let (k, n) = (515, 203)
+        var noise = Noise(11)
+        let (x, w) = (noise.floats(100 * k), noise.floats(n * k))
+        let whole = bits(try product(try Device(threads: 1), x, w, m: 100, k: k, n: n, format))
+        for (m, threads) in [(1, 1), (1, 2), (2, 3), (5, 2), (16, 2), (100, 3)] {
+            #expect(bits(try product(try Device(threads: threads), Array(x[..<(m * k)]), w, m: m, k: k, n: n, format)) == Array(whole[..<(m * n)]), "\(m) rows")
+        }
+    }
+
+    /// Half a step of the block's own grid; in `q4` the side opposite the largest value has one step less, so up to a whole one there. Half precision moves a scale by 2^-11.
+    @Test(arguments: formats) func `rounding stays within its grid`(format: WeightFormat) throws {
+        let (k, n) = (200, 40)
+        var noise = Noise(12)
+        // Blocks of very different sizes, one of zeros, one with a single value.
+        let w = (0..<(n * k)).map { i in noise.next() * [1, 1e-3, 300, 0][i / 32 % 4] }
+        let kept = try unpacked(try Device(), w, k: k, n: n, format)
+        #expect(bits(kept) == bits(try unpacked(try Device(reference, threads: 1), w, k: k, n: n, format)))
+        for row in 0..<n {
+            for start in stride(from: 0, to: k, by: 32) {
+                let block = (row * k + start)..<(row * k + min(start + 32, k))
+                let most = Double(w[block].map(abs).max()!)
+                let step = format == .q8 ? most / 127 : most / 8, reach = (format == .q8 ? 0.5 : 1.0) * step + most * 0x1p-10
+                for i in block { #expect(abs(Double(kept[i]) - Double(w[i])) <= reach, "row \(row), place \(i - row * k)") }
+            }
+        }
+    }
+
+    /// Inputs are rounded to a 254th of their block's range: |y - x·Ŵ| ≤ Σ_b e_b/2 Σ|ŵ|, plus the float sums' own error.
+    @Test(arguments: formats) func `a product is that of the weights it stands for`(format: WeightFormat) throws {
+        let (m, k, n) = (9, 300, 70)
+        var noise = Noise(13)
+        let (x, w) = (noise.floats(m * k), noise.floats(n * k))
+        let device = try Device()
+        let y = try product(device, x, w, m: m, k: k, n: n, format), kept = try unpacked(device, w, k: k, n: n, format)
+        for i in 0..<m {
+            for j in 0..<n {
+                var exact = 0.0, bound = 0.0
+                for start in stride(from: 0, to: k, by: 32) {
+                    let places = start..<min(start + 32, k)
+                    let half = Double(places.map { abs(x[i * k + $0]) }.max()!) / 254
+                    for p in places {
+                        exact += Double(x[i * k + p]) * Double(kept[j * k + p])
+                        bound += half * abs(Double(kept[j * k + p]))
+                    }
+                }
+                #expect(abs(Double(y[i * n + j]) - exact) <= bound + 1e-4)
+            }
+        }
+    }
+
+    @Test(arguments: Backend.present, formats) func `what is not a number stays none, in its own row and column`(backend: Backend, format: WeightFormat) throws {
+        let device = try Device(backend, threads: 1), (m, k, n) = (3, 70, 5)
+        var noise = Noise(14)
+        var (x, w) = (noise.floats(m * k), noise.floats(n * k))
+        x[k + 69] = .infinity
+        w[2 * k + 40] = .nan
+        let y = try product(device, x, w, m: m, k: k, n: n, format)
+        for i in 0..<m { for j in 0..<n { #expect(y[i * n + j].isNaN == (i == 1 || j == 2), "row \(i), column \(j)") } }
+    }
+}
