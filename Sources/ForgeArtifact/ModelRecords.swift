@@ -68,23 +68,28 @@ package struct GenerationRecord: Sendable, Hashable {
     package let chatTemplate: String?
     package let contextLength: Int
     package let endOfText: Int
+    /// What operands of matrix products were rounded to while it was trained: `f32` or `bf16`. Computed in it, answers are those of the training pass.
+    package let precision: String
 
-    package init(chatTemplate: String?, contextLength: Int, endOfText: Int) {
+    package init(chatTemplate: String?, contextLength: Int, endOfText: Int, precision: String) {
         self.chatTemplate = chatTemplate
         self.contextLength = contextLength
         self.endOfText = endOfText
+        self.precision = precision
     }
 
     package var encoded: [UInt8] {
         JSON.object([
             "chatTemplate": chatTemplate.map { .string($0) } ?? .null, "contextLength": .int(Int64(contextLength)), "endOfText": .int(Int64(endOfText)),
+            "precision": .string(precision),
         ]).canonical
     }
 
     package init(parsing bytes: [UInt8]) throws(Fault) {
         guard let json = try? JSON.parse(bytes), let length = json["contextLength"]?.int, (1...(1 << 30)).contains(length), let end = json["endOfText"]?.int,
-            (0...(1 << 30)).contains(end), let template = json["chatTemplate"], template == .null || template.string != nil
-        else { throw Fault(.request, "model.generation", "cannot read `generation.json`", why: "it lacks a context length, an end of text or a chat template") }
-        self.init(chatTemplate: template.string, contextLength: Int(length), endOfText: Int(end))
+            (0...(1 << 30)).contains(end), let template = json["chatTemplate"], template == .null || template.string != nil,
+            let precision = json["precision"]?.string, ["f32", "bf16"].contains(precision)
+        else { throw Fault(.request, "model.generation", "cannot read `generation.json`", why: "it lacks a context length, an end of text, a chat template or a precision") }
+        self.init(chatTemplate: template.string, contextLength: Int(length), endOfText: Int(end), precision: precision)
     }
 }

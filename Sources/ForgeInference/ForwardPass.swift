@@ -5,7 +5,7 @@ package import ForgeTensor
 /// The decoder without a tape: the training pass's operations in the training pass's order, over a paged cache of keys and values.
 ///
 /// Every operation works row by row with one order of summation, so a row's logits have the same bits alone, among others, in one chunk or in many, and
-/// they are the bits the training pass gives. Legend: R rows of the step, D rows that draw, E width, Q and K query and key widths, F feed-forward width.
+/// in the format the model was trained in they are the bits the training pass gives. Legend: R rows of the step, D rows that draw, E width, Q and K query and key widths, F feed-forward width.
 package final class ForwardPass: StepModel {
     package let config: MistralConfig
     package let device: Device
@@ -23,6 +23,7 @@ package final class ForwardPass: StepModel {
     private let ids, positions, sequences, tables: Indices
     private let stream_RE, normed_RE, branch_RE, qkv_RQKK, heads_RQ, gateUp_R2F, hidden_RF: Tensor
     private let stream_DE, branch_DE, last_DE, logits_DV: Tensor
+    private let workspace: Storage
 
     /// - Parameters:
     ///   - blocks: pages of the cache; every one takes `blockBytes`.
@@ -63,6 +64,7 @@ package final class ForwardPass: StepModel {
         branch_DE = try device.tensor(rows: sequencesMax, columns: config.width)
         last_DE = try device.tensor(rows: sequencesMax, columns: config.width)
         logits_DV = try device.tensor(rows: sequencesMax, columns: config.vocabulary)
+        workspace = try Storage(bytes: weights.format.workspaceBytes(rows: rowsMax, k: weights.inputsMax) + 1, on: device)
     }
 
     package var vocabulary: Int { config.vocabulary }
@@ -88,9 +90,9 @@ package final class ForwardPass: StepModel {
             try attend(normed, layer, number, paged, slots, into: branch)
             try normalise(normed, stream, adding: branch, layer.feedForwardNorm)
             let gateUp = gateUp_R2F.prefix(rows), hidden = hidden_RF.prefix(rows)
-            try device.multiply(gateUp, normed, packed: layer.gateUp)
+            try device.multiply(gateUp, normed, by: layer.gateUp, workspace: workspace)
             try device.swiglu(hidden, gateUp)
-            try device.multiply(branch, hidden, packed: layer.down)
+            try device.multiply(branch, hidden, by: layer.down, workspace: workspace)
         }
         guard draws > 0 else { return [] }
         // Only rows that draw need the last norm and the head.
@@ -98,7 +100,7 @@ package final class ForwardPass: StepModel {
         try device.gather(stream_DE.prefix(draws), from: stream, rows: batch.drawRows)
         try device.gather(branch_DE.prefix(draws), from: branch, rows: batch.drawRows)
         try normalise(last, stream_DE.prefix(draws), adding: branch_DE.prefix(draws), weights.finalNorm)
-        try device.multiply(logits, last, packed: weights.head)
+        try device.multiply(logits, last, by: weights.head, workspace: workspace)
         return logits.values()
     }
 
@@ -110,7 +112,7 @@ package final class ForwardPass: StepModel {
     private func attend(_ normed: Tensor, _ layer: PackedWeights.Layer, _ number: Int, _ paged: PagedRows, _ slots: [Int32], into branch: Tensor) throws(Fault) {
         let rows = normed.rows, wide = config.queryWidth, narrow = config.kvWidth, stride = config.attentionWidth
         let qkv = qkv_RQKK.prefix(rows), heads = heads_RQ.prefix(rows)
-        try device.multiply(qkv, normed, packed: layer.qkv)
+        try device.multiply(qkv, normed, by: layer.qkv, workspace: workspace)
         try device.rope(
             qkv, heads: config.queryHeads + config.kvHeads, headDim: config.headDim, positions: paged.positions, cosines: rotary.cosines, sines: rotary.sines)
         // Keys and values are stored before anyone attends, so fresh ones and cached ones are read the same way.
@@ -118,7 +120,7 @@ package final class ForwardPass: StepModel {
         try device.scatter(qkv.view(from: wide + narrow, rows: rows, columns: narrow, stride: stride), into: values[number], slots: slots)
         try device.pagedAttention(
             heads, q: qkv.view(rows: rows, columns: wide, stride: stride), keys: keys[number], values: values[number], at: paged, shape: shape)
-        try device.multiply(branch, heads, packed: layer.output)
+        try device.multiply(branch, heads, by: layer.output, workspace: workspace)
     }
 
     /// Where each row's keys and values go.

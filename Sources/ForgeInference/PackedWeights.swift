@@ -7,24 +7,27 @@ package final class PackedWeights {
     package struct Layer {
         let attentionNorm: Tensor
         /// q, k and v as one matrix.
-        let qkv: Tensor
-        let output: Tensor
+        let qkv: PackedMatrix
+        let output: PackedMatrix
         let feedForwardNorm: Tensor
         /// gate and up as one matrix.
-        let gateUp: Tensor
-        let down: Tensor
+        let gateUp: PackedMatrix
+        let down: PackedMatrix
     }
 
     package let config: MistralConfig
+    package let format: WeightFormat
     let embedding: Tensor
     let layers: [Layer]
     let finalNorm: Tensor
-    let head: Tensor
+    let head: PackedMatrix
 
-    /// - Parameter fill: writes one parameter's values into the tensor it is given, of the entry's shape (norms are one row). Called once for each entry of the
-    ///   table, in the table's order, so that no second whole copy ever exists.
+    /// - Parameters:
+    ///   - format: of every matrix; look-ups and norms stay float32.
+    ///   - fill: writes one parameter's values into the tensor it is given, of the entry's shape (norms are one row). Called once for each entry of the table, in
+    ///     the table's order, so that no second whole copy ever exists.
     /// - Throws: what `fill` throws; `.environment` without memory.
-    package init(_ table: ParameterTable, on device: Device, fill: (ParameterTable.Entry, Tensor) throws(Fault) -> Void) throws(Fault) {
+    package init(_ table: ParameterTable, as format: WeightFormat, on device: Device, fill: (ParameterTable.Entry, Tensor) throws(Fault) -> Void) throws(Fault) {
         let config = table.config
         func entry(_ name: String) -> ParameterTable.Entry {
             guard let entry = table[name] else { preconditionFailure("no parameter is called `\(name)`") }
@@ -37,13 +40,8 @@ package final class PackedWeights {
             try fill(entry, tensor)
             return tensor
         }
-        func packed(_ source: Tensor) throws(Fault) -> Tensor {
-            let tensor = try device.tensor(rows: 1, columns: Device.packedCount(k: source.columns, n: source.rows))
-            try device.pack(tensor, from: source, as: .weight)
-            return tensor
-        }
         /// Matrices that lie under one another are one matrix to the kernels.
-        func stacked(_ names: [String]) throws(Fault) -> Tensor {
+        func stacked(_ names: [String]) throws(Fault) -> PackedMatrix {
             let entries = names.map(entry), columns = entries[0].shape[1]
             let source = try device.tensor(rows: entries.reduce(0) { $0 + $1.shape[0] }, columns: columns)
             var row = 0
@@ -51,9 +49,10 @@ package final class PackedWeights {
                 try fill(entry, source.view(from: row * columns, rows: entry.shape[0], columns: columns))
                 row += entry.shape[0]
             }
-            return try packed(source)
+            return try device.packed(source, as: format)
         }
         self.config = config
+        self.format = format
         embedding = try plain("model.embed_tokens.weight")
         var layers: [Layer] = []
         for number in 0..<config.layers {
@@ -68,21 +67,24 @@ package final class PackedWeights {
         }
         self.layers = layers
         finalNorm = try plain("model.norm.weight")
-        head = try config.tiedEmbeddings ? packed(embedding) : stacked(["lm_head.weight"])
+        head = try config.tiedEmbeddings ? device.packed(embedding, as: format) : stacked(["lm_head.weight"])
     }
 
     /// From parameters that lie in memory already, as after training.
-    package convenience init(_ parameters: Parameters, on device: Device) throws(Fault) {
-        try self.init(parameters.table, on: device) { (entry, tensor) throws(Fault) in tensor.write(parameters.tensor(entry).values()) }
+    package convenience init(_ parameters: Parameters, as format: WeightFormat = .f32, on device: Device) throws(Fault) {
+        try self.init(parameters.table, as: format, on: device) { (entry, tensor) throws(Fault) in tensor.write(parameters.tensor(entry).values()) }
     }
 
-    /// What the packed weights of `config` take.
-    package static func bytes(_ config: MistralConfig) -> ByteCount {
-        var floats = config.vocabulary * config.width + Device.packedCount(k: config.width, n: config.vocabulary) + config.width
-        let layer =
-            Device.packedCount(k: config.width, n: config.attentionWidth) + Device.packedCount(k: config.queryWidth, n: config.width)
-            + Device.packedCount(k: config.width, n: 2 * config.feedForward) + Device.packedCount(k: config.feedForward, n: config.width) + 2 * config.width
-        floats += config.layers * layer
-        return ByteCount(floats * 4)
+    /// What the weights of `config` take in `format`.
+    package static func bytes(_ config: MistralConfig, as format: WeightFormat) -> ByteCount {
+        let matrices = [
+            (config.width, config.attentionWidth), (config.queryWidth, config.width), (config.width, 2 * config.feedForward), (config.feedForward, config.width),
+        ]
+        let layer = matrices.reduce(0) { $0 + format.bytes(k: $1.0, n: $1.1) } + 4 * 2 * config.width
+        let ends = 4 * (config.vocabulary + 1) * config.width + format.bytes(k: config.width, n: config.vocabulary)
+        return ByteCount(config.layers * layer + ends)
     }
+
+    /// The most inputs one of its products has.
+    var inputsMax: Int { max(config.width, config.queryWidth, config.feedForward) }
 }

@@ -90,9 +90,9 @@ package final class Decoder {
         try run(batch, weight: 0)
         let hidden = tape[lastHidden], device = tape.device
         let packed = try device.tensor(rows: 1, columns: Device.packedCount(k: config.width, n: config.vocabulary))
-        try device.pack(packed, from: parameters.head, as: .weight)
+        try device.pack(packed, from: parameters.head, as: .weight, precision: tape.precision)
         let out = try device.tensor(rows: batch.rows, columns: config.vocabulary)
-        try device.multiply(out, hidden, packed: packed)
+        try device.multiply(out, hidden, packed: packed, precision: tape.precision)
         return out.values()
     }
 

@@ -23,7 +23,9 @@ package struct TrainedModel {
         }
         return [
             .config: Array(config.json.text.utf8), .recipe: Array(recipe.yaml.utf8), .code: CodeRecord(kernelPath: kernels).encoded,
-            .generation: GenerationRecord(chatTemplate: recipe.chatTemplate, contextLength: config.contextMax, endOfText: config.eos ?? 2).encoded,
+            .generation: GenerationRecord(
+                chatTemplate: recipe.chatTemplate, contextLength: config.contextMax, endOfText: config.eos ?? 2, precision: recipe.precision.rawValue
+            ).encoded,
         ]
     }
 

@@ -20,10 +20,12 @@ package struct EngineSettings: Hashable, Sendable {
     package var waitingMax: Int
     /// nil: the fastest this machine has.
     package var backend: Backend?
+    /// nil: the precision the model was trained in, so that answers have the bits of the training pass.
+    package var weights: WeightFormat?
 
     package init(
         threads: Int? = nil, cache: ByteCount = .mib(512), blockSize: Int = 16, tokensPerStep: Int = 512, sequencesMax: Int = 64, waitingMax: Int = 256,
-        backend: Backend? = nil
+        backend: Backend? = nil, weights: WeightFormat? = nil
     ) {
         self.threads = threads
         self.cache = cache
@@ -32,6 +34,7 @@ package struct EngineSettings: Hashable, Sendable {
         self.sequencesMax = sequencesMax
         self.waitingMax = waitingMax
         self.backend = backend
+        self.weights = weights
     }
 }
 
@@ -49,7 +52,7 @@ package final class LoadedModel: Sendable {
     package let templateName: String?
     package let ends: Set<Token>
     package let engine: Engine
-    /// The family of kernels whose results have the same bits.
+    /// The kernel path whose results have the same bits: a family and a format of weights.
     package let backend: String
     package let lease: any Lease
 
@@ -63,7 +66,12 @@ package final class LoadedModel: Sendable {
             throw Fault(.request, "model.vocabulary", "the model's files contradict each other", why: "its tokenizer has \(tokenizer.count) tokens, its weights \(config.vocabulary)")
         }
         let backend = settings.backend ?? Backend.best
-        engine = try LoadedModel.engine(handed, config, contextMax: min(config.contextMax, generation.contextLength), settings, backend, tokenizer)
+        guard let precision = Precision(rawValue: generation.precision) else {
+            throw Fault(.request, "model.precision", "this version of forge does not compute in `\(generation.precision)`", why: "`generation.json` asks for it")
+        }
+        let format = settings.weights ?? WeightFormat(precision)
+        engine = try LoadedModel.engine(
+            handed, config, contextMax: min(config.contextMax, generation.contextLength), settings, backend, format, tokenizer)
         reference = handed.reference
         name = handed.name
         version = handed.version
@@ -74,12 +82,13 @@ package final class LoadedModel: Sendable {
         templateName = generation.chatTemplate
         template = generation.chatTemplate.flatMap { ChatTemplate(rawValue: $0) }
         ends = [Token(generation.endOfText), tokenizer.control.end]
-        self.backend = backend.family
+        self.backend = "\(backend.family)+\(format.rawValue)"
         lease = handed.lease
     }
 
     private static func engine(
-        _ handed: HandedModel, _ config: MistralConfig, contextMax: Int, _ settings: EngineSettings, _ backend: Backend, _ tokenizer: Tokenizer
+        _ handed: HandedModel, _ config: MistralConfig, contextMax: Int, _ settings: EngineSettings, _ backend: Backend, _ format: WeightFormat,
+        _ tokenizer: Tokenizer
     ) throws(Fault) -> Engine {
         let weights = try mapping(handed, .weights)
         let table = try weights.withSpan { (span) throws(Fault) in
@@ -87,7 +96,7 @@ package final class LoadedModel: Sendable {
             return try TensorTable(parsing: copy(span, 0..<size), fileBytes: span.byteCount, source: ModelFile.weights.rawValue)
         }
         let device = try Device(backend, threads: settings.threads)
-        let packed = try PackedWeights(ParameterTable(config), on: device) { (entry, tensor) throws(Fault) in
+        let packed = try PackedWeights(ParameterTable(config), as: format, on: device) { (entry, tensor) throws(Fault) in
             try fill(tensor, entry, from: weights, table)
         }
         var limits = Scheduler.Limits(

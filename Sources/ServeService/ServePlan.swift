@@ -18,16 +18,18 @@ import Synchronization
 /// serve:
 ///   model: policies@production   # nothing said: whatever is promoted
 ///   cache_mebibytes: 512
+///   weights: q8                  # f32, bf16, q8 or q4; nothing said: as the model was trained
 /// ```
 package enum ServePlan {
     package static func make(_ context: DaemonContext) async throws(Fault) -> DaemonPlan {
         var section = try context.settings()
         let configured = try section.optionalString("model")
         let drain = Duration.seconds(try section.optionalInt("drain_seconds", in: 0...600) ?? 15)
-        let settings = EngineSettings(
+        var settings = EngineSettings(
             threads: try section.optionalInt("threads", in: 1...512), cache: .mib(Int64(try section.optionalInt("cache_mebibytes", in: 1...4_194_304) ?? 512)),
             blockSize: try section.optionalInt("block_size", in: 1...1024) ?? 16, tokensPerStep: try section.optionalInt("tokens_per_step", in: 1...65_536) ?? 512,
             sequencesMax: try section.optionalInt("sequences", in: 1...4096) ?? 64, waitingMax: try section.optionalInt("queue", in: 0...100_000) ?? 256)
+        settings.weights = try section.optionalChoice("weights")
         try section.finish()
 
         let admin = AdminClient(context.client(.admin))

@@ -89,7 +89,7 @@ private func refusal(_ body: () throws -> Void) -> Fault? {
         let code = CodeRecord(kernelPath: "avx2")
         #expect(try CodeRecord(parsing: code.encoded) == code)
         for template in [nil, "mistral-v3"] {
-            let generation = GenerationRecord(chatTemplate: template, contextLength: 256, endOfText: 2)
+            let generation = GenerationRecord(chatTemplate: template, contextLength: 256, endOfText: 2, precision: "bf16")
             #expect(try GenerationRecord(parsing: generation.encoded) == generation)
         }
     }

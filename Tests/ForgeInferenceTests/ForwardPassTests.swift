@@ -22,8 +22,10 @@ struct TinyModel {
         parameters.initialise(seed: seed, embeddingDeviation: 0.6)
     }
 
-    func pass(blocks: Int = 64, blockSize: Int = 16, limits: Scheduler.Limits = .init(tokensPerStep: 64)) throws -> ForwardPass {
-        try ForwardPass(PackedWeights(parameters, on: device), on: device, blocks: blocks, blockSize: blockSize, limits: limits)
+    func pass(
+        _ format: WeightFormat = .f32, blocks: Int = 64, blockSize: Int = 16, limits: Scheduler.Limits = .init(tokensPerStep: 64)
+    ) throws -> ForwardPass {
+        try ForwardPass(PackedWeights(parameters, as: format, on: device), on: device, blocks: blocks, blockSize: blockSize, limits: limits)
     }
 }
 
@@ -59,33 +61,46 @@ private func tokens(_ count: Int, _ config: MistralConfig, seed: UInt64) -> [Tok
         #expect(worst < 2e-4, "\(worst)")
     }
 
-    @Test(arguments: Backend.present, configs.indices)
-    func `serving gives the training pass's logits bit for bit`(backend: Backend, index: Int) throws {
-        let config = configs[index]
+    @Test(arguments: Backend.present, [(0, Precision.f32), (1, .f32), (0, .bf16), (1, .bf16)])
+    func `serving gives the training pass's logits bit for bit`(backend: Backend, what: (index: Int, precision: Precision)) throws {
+        let config = configs[what.index], format = WeightFormat(what.precision)
         let model = try TinyModel(config, backend)
         let prompt = tokens(100, config, seed: 2)
-        let decoder = try Decoder(model.parameters, rows: 100, on: model.device)
+        let decoder = try Decoder(model.parameters, rows: 100, precision: what.precision, on: model.device)
         let trained = try decoder.logits(TokenBatch(ids: prompt, targets: prompt.map { _ in -1 }, cumulativeLengths: [0, 100]))
         // The training pass sees all positions at once; serving gets them in chunks of 64, 36 and, again, one by one.
-        let pass = try model.pass()
+        let pass = try model.pass(format)
         let one = try logits(pass, prompt, chunk: 1)
         for (position, row) in one.enumerated() {
             let wanted = Array(trained[position * config.vocabulary..<(position + 1) * config.vocabulary])
             #expect(row == wanted, "position \(position)")
         }
-        let chunked = try logits(model.pass(), prompt, chunk: 64)
+        let chunked = try logits(model.pass(format), prompt, chunk: 64)
         #expect(chunked == [one[63], one[99]])
     }
 
-    @Test(arguments: configs.indices)
-    func `block size and threads change no bit`(index: Int) throws {
+    @Test(arguments: configs.indices, WeightFormat.allCases)
+    func `chunks, block size and threads change no bit`(index: Int, format: WeightFormat) throws {
         let config = configs[index]
         let prompt = tokens(90, config, seed: 3)
-        let wanted = try logits(TinyModel(config).pass(), prompt, chunk: 30)
+        let wanted = try logits(TinyModel(config).pass(format), prompt, chunk: 30)
         for (blockSize, threads) in [(1, 1), (5, 2), (64, 1), (128, 2)] {
-            let pass = try TinyModel(config, threads: threads).pass(blocks: 128, blockSize: blockSize)
+            let pass = try TinyModel(config, threads: threads).pass(format, blocks: 128, blockSize: blockSize)
             #expect(try logits(pass, prompt, chunk: 30) == wanted)
         }
+        let one = try logits(TinyModel(config).pass(format), prompt, chunk: 1)
+        #expect([one[29], one[59], one[89]] == wanted)
+    }
+
+    /// Small random matrices are the hardest case for rounding; what counts here is that 8 bits stay close and 4 bits are no noise.
+    @Test(arguments: [(WeightFormat.bf16, 0.02), (.q8, 0.03), (.q4, 0.35)])
+    func `rounded weights give logits near the exact ones`(format: WeightFormat, most: Double) throws {
+        let config = configs[0]
+        let prompt = tokens(60, config, seed: 5)
+        let exact = try logits(TinyModel(config).pass(), prompt, chunk: 60)[0], ours = try logits(TinyModel(config).pass(format), prompt, chunk: 60)[0]
+        let distance = zip(exact, ours).reduce(0) { $0 + Double(($1.0 - $1.1) * ($1.0 - $1.1)) }.squareRoot()
+        let size = exact.reduce(0) { $0 + Double($1 * $1) }.squareRoot()
+        #expect(distance / size < most, "\(distance / size)")
     }
 }
 

@@ -108,7 +108,7 @@ final class StoreFixture: Sendable {
         [
             .code: CodeRecord(kernelPath: "reference").encoded, .config: Array(#"{"model_type":"mistral"}"#.utf8), .datasets: DatasetsRecord([
                 .init(name: "policies", digest: dataset, documents: 3, bytes: 99)
-            ]).encoded, .generation: GenerationRecord(chatTemplate: nil, contextLength: 64, endOfText: 0).encoded, .recipe: Array("steps: \(seed)\n".utf8),
+            ]).encoded, .generation: GenerationRecord(chatTemplate: nil, contextLength: 64, endOfText: 0, precision: "f32").encoded, .recipe: Array("steps: \(seed)\n".utf8),
             .tokenizer: Array(#"{"model":{}}"#.utf8), .weights: (0..<200_000).map { UInt8(truncatingIfNeeded: $0 &* 7) ^ seed },
         ]
     }

@@ -45,7 +45,7 @@ enum TinyModel {
         for entry in table.entries { weights += parameters.tensor(entry.name).bytes() }
         return [
             .config: Array(config.json.text.utf8), .weights: weights, .tokenizer: tokenizer.json,
-            .generation: GenerationRecord(chatTemplate: chatTemplate, contextLength: config.contextMax, endOfText: 2).encoded, .recipe: Array("name: tiny\n".utf8),
+            .generation: GenerationRecord(chatTemplate: chatTemplate, contextLength: config.contextMax, endOfText: 2, precision: "f32").encoded, .recipe: Array("name: tiny\n".utf8),
             .datasets: DatasetsRecord([]).encoded, .code: CodeRecord(kernelPath: "x86-v1").encoded,
         ]
     }
