@@ -15,7 +15,7 @@ package enum YAML {
     }
 
     /// - Parameter source: what the text is called in errors, such as a file's name.
-    /// - Throws: `.request` with line and column for anything but exactly one plain document.
+    /// - Throws: `.request` with line and column for anything but exactly one plain document; `yaml.empty` for none.
     package static func parse(_ bytes: [UInt8], source: String, limits: Limits = .init()) throws(Fault) -> YAMLNode {
         guard bytes.count <= limits.bytes else {
             throw Fault(.request, "yaml.size", "cannot read `\(source)`", why: "it is longer than \(ByteCount(limits.bytes))")
@@ -78,7 +78,7 @@ private struct Composer {
             let mark = unsafe YAMLNode.Mark(line: Int(event.start_mark.line) + 1, column: Int(event.start_mark.column) + 1)
             switch unsafe event.type {
             case YAML_STREAM_END_EVENT:
-                guard let root else { throw fault("the file is empty", at: mark) }
+                guard let root else { throw fault("the file is empty", at: mark, code: "yaml.empty") }
                 return root
             case YAML_DOCUMENT_START_EVENT:
                 documents += 1
@@ -136,8 +136,8 @@ private struct Composer {
         }
     }
 
-    private func fault(_ why: String, at mark: YAMLNode.Mark) -> Fault {
-        Fault(.request, "yaml.syntax", "cannot read `\(source)`", why: "\(why) (\(mark))")
+    private func fault(_ why: String, at mark: YAMLNode.Mark, code: String = "yaml.syntax") -> Fault {
+        Fault(.request, code, "cannot read `\(source)`", why: "\(why) (\(mark))")
     }
 
     private func syntax(_ parser: yaml_parser_t) -> Fault {

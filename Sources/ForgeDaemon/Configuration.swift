@@ -36,8 +36,12 @@ package struct Configuration: Sendable {
     }
 
     package static func parse(_ bytes: [UInt8], source: String) throws(Fault) -> Configuration {
-        if bytes.isEmpty { return Configuration() }
-        let document = try YAML.parse(bytes, source: source)
+        let document: YAMLNode
+        do throws(Fault) { document = try YAML.parse(bytes, source: source) } catch {
+            // A file whose lines are all commented out says nothing, which is what the defaults are for.
+            if error.code == "yaml.empty" { return Configuration() }
+            throw error
+        }
         if document.isNull { return Configuration() }
         var reader = try YAMLReader(document, source: source)
         let run = try reader.optionalString("run")

@@ -133,6 +133,14 @@ private final class Order: Sendable {
         #expect(throws: Fault.self) { try unread.finish() }
     }
 
+    @Test(arguments: ["", "\n", "# registry:\n#   fsync: true\n", "---\n", "{}", "null", "~", "registry:\nadmin: ~\n"])
+    func `a configuration that says nothing is the built-in one`(text: String) throws {
+        let configuration = try Configuration.parse(Array(text.utf8), source: "forge.yaml")
+        var section = try configuration.section(.registry)
+        #expect(try section.optionalBool("fsync") == nil)
+        try section.finish()
+    }
+
     @Test(arguments: ["loglevel: debug", "log_level: loud", "registry: 3", "- a", "log_level: debug\nlog_level: info"])
     func `a wrong configuration says where`(text: String) throws {
         let fault = #expect(throws: Fault.self) {
