@@ -21,7 +21,6 @@ final class Connection: Sendable {
         var value: HTTP1Channel.Value?
         var work: Task<Void, Never>?
         var gone = false
-        var busy = false
     }
 
     private init(_ server: HTTPServer, _ peer: PeerCredentials, _ channel: any Channel, _ watch: ConnectionWatch) {
@@ -31,29 +30,24 @@ final class Connection: Sendable {
         self.watch = watch
     }
 
-    /// Sets up a fresh channel, on its event loop. A peer whose credentials the kernel does not tell is not served.
-    static func make(_ channel: any Channel, for server: HTTPServer) -> EventLoopFuture<Connection> {
-        peer(of: channel).flatMapThrowing { peer in
-            let watch = ConnectionWatch(headTime: server.limits.headTime, stallTime: server.limits.stallTime)
-            try channel.pipeline.syncOperations.addHandler(WatchHandler(watch))
-            return Connection(server, peer, channel, watch)
-        }.flatMap { (connection: Connection) in
-            connection.http().setup(channel: channel, logger: server.logger).map { value in
-                connection.state.withLock { $0.value = value }
-                return connection
+    /// Sets up a channel on a connected socket. A peer whose credentials the kernel does not tell is not served.
+    static func make(_ arrival: Acceptor.Arrival, for server: HTTPServer) async throws -> Connection {
+        let peer = try arrival.peer
+        return try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+            .channelOption(.allowRemoteHalfClosure, value: true)
+            .channelOption(.maxMessagesPerRead, value: 4)
+            .withConnectedSocket(arrival.take()) { channel in
+                let watch = ConnectionWatch(headTime: server.limits.headTime, stallTime: server.limits.stallTime)
+                let connection = Connection(server, peer, channel, watch)
+                return channel.eventLoop.makeCompletedFuture {
+                    try channel.pipeline.syncOperations.addHandler(WatchHandler(watch))
+                }.flatMap {
+                    connection.http().setup(channel: channel, logger: server.logger)
+                }.map { value in
+                    connection.state.withLock { $0.value = value }
+                    return connection
+                }
             }
-        }.flatMapError { error in
-            channel.close(promise: nil)
-            return channel.eventLoop.makeFailedFuture(error)
-        }
-    }
-
-    private static func peer(of channel: any Channel) -> EventLoopFuture<PeerCredentials> {
-        guard let options = channel as? any SocketOptionProvider else {
-            return channel.eventLoop.makeFailedFuture(Fault(.environment, "http.no_peer", "cannot tell who is calling", why: "the channel is no socket"))
-        }
-        let found: EventLoopFuture<UnixCredentials> = options.unsafeGetSocketOption(level: .socket, name: NIOBSDSocket.Option(rawValue: 17 /* SO_PEERCRED */))
-        return found.map { PeerCredentials(uid: $0.uid, gid: $0.gid, pid: UInt32(bitPattern: $0.pid)) }
     }
 
     private func http() -> HTTP1Channel {
@@ -94,11 +88,22 @@ final class Connection: Sendable {
         state.withLock { $0.work = nil }
     }
 
-    /// Finishes the request in progress, then closes.
+    /// Finishes the request in progress or on its way, then closes.
     func quiesce() {
         drain.raise()
-        // A request whose head is on its way loses the race and may be sent again elsewhere; one that is being answered is finished.
-        if state.withLock({ !$0.busy }) { channel.close(promise: nil) }
+        // On the event loop, where bytes arrive: what was read by now is known, and is a request to answer.
+        channel.eventLoop.execute { self.settle() }
+    }
+
+    /// Closes a connection that waits for a request, now that none should come. A client that has connected a moment ago is about to
+    /// send one, so it gets a little time; one that was answered before knows that an idle connection may end.
+    private func settle() {
+        switch watch.phase {
+        case .fresh:
+            channel.eventLoop.scheduleTask(in: TimeAmount(server.limits.drainHeadTime)) { if self.watch.phase == .fresh { self.channel.close(promise: nil) } }
+        case .idle: channel.close(promise: nil)
+        case .head, .answer: break  // the answer closes; `headTime` and the end of the drain bound it
+        }
     }
 
     /// Gives up the request in progress and closes.
@@ -113,10 +118,10 @@ final class Connection: Sendable {
 
     @concurrent private func respond(to request: Request, _ writer: consuming ResponseWriter) async throws {
         watch.headArrived()
-        state.withLock { $0.busy = true }
         defer {
             watch.requestDone()
-            state.withLock { $0.busy = false }
+            // A drain that began after the last look at it, below, took this connection for a busy one.
+            if drain.isRaised { channel.eventLoop.execute { self.settle() } }
         }
         let begun = ContinuousClock.now
         let id = ID()
@@ -231,13 +236,6 @@ final class Connection: Sendable {
         }
         server.logger.log(level: level, "\(printable(head.method)) \(route?.pattern ?? printable(head.path)) \(response.status)", metadata: metadata)
     }
-}
-
-/// `struct ucred`, which glibc's Swift module hides.
-private struct UnixCredentials: Sendable {
-    var pid: Int32
-    var uid: UInt32
-    var gid: UInt32
 }
 
 /// Hummingbird's writer behind an opaque type.

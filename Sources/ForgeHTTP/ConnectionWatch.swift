@@ -5,8 +5,19 @@ import Synchronization
 final class ConnectionWatch: Sendable {
     let headTime: TimeAmount
     let stallTime: TimeAmount
+    /// Where a connection is in its life.
+    enum Phase: Sendable {
+        /// Connected, and nothing was said yet.
+        case fresh
+        /// Answered before, and nothing was said since.
+        case idle
+        /// A request has begun to arrive.
+        case head
+        case answer
+    }
+
     private struct State {
-        var waitsForHead = true
+        var phase = Phase.fresh
         var turn = 0
     }
     private let state = Mutex(State())
@@ -16,14 +27,25 @@ final class ConnectionWatch: Sendable {
         self.stallTime = TimeAmount(stallTime)
     }
 
-    /// The turn that a head is awaited in, or nil while a request is being answered.
-    var awaitedTurn: Int? { state.withLock { $0.waitsForHead ? $0.turn : nil } }
+    var phase: Phase { state.withLock { $0.phase } }
 
-    func headArrived() { state.withLock { $0.waitsForHead = false } }
+    /// - Returns: the turn whose head begins with these bytes; nil when it began before.
+    func bytesArrived() -> Int? {
+        state.withLock { state in
+            guard state.phase == .fresh || state.phase == .idle else { return nil }
+            state.phase = .head
+            return state.turn
+        }
+    }
+
+    /// Whether the head of that turn is still incomplete.
+    func awaitsHead(of turn: Int) -> Bool { state.withLock { $0.turn == turn && $0.phase == .head } }
+
+    func headArrived() { state.withLock { $0.phase = .answer } }
 
     func requestDone() {
         state.withLock { state in
-            state.waitsForHead = true
+            state.phase = .idle
             state.turn += 1
         }
     }
@@ -35,16 +57,14 @@ final class WatchHandler: ChannelInboundHandler {
     typealias InboundOut = ByteBuffer
 
     private let watch: ConnectionWatch
-    private var armedTurn: Int?
     private var stall: Scheduled<Void>?
 
     init(_ watch: ConnectionWatch) { self.watch = watch }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        if let turn = watch.awaitedTurn, armedTurn != turn {
-            armedTurn = turn
+        if let turn = watch.bytesArrived() {
             let channel = context.channel, watch = watch
-            context.eventLoop.scheduleTask(in: watch.headTime) { if watch.awaitedTurn == turn { channel.close(promise: nil) } }
+            context.eventLoop.scheduleTask(in: watch.headTime) { if watch.awaitsHead(of: turn) { channel.close(promise: nil) } }
         }
         context.fireChannelRead(data)
     }

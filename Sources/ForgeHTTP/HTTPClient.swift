@@ -143,8 +143,23 @@ package struct HTTPClient: Sendable {
         _ method: Method, _ path: String, _ query: [(String, String)], _ headers: Headers, _ body: Outgoing, headTimeout: Duration?,
         use: @Sendable (Int, Headers, BodyStream) async throws -> Result
     ) async throws(Fault) -> Result {
-        let wrapped = try await connect()
         let request = head(method, path, query, headers, body)
+        // A daemon that stops may close a connection it has just taken. Asking again changes nothing where nothing was answered and the
+        // method only asks, so that is done once; a call that changes something is the caller's to repeat.
+        if method == .get || method == .head {
+            let first = FirstByte()
+            do throws(Fault) { return try await exchange(request, body, headTimeout, first, use) } catch {
+                guard error.code == "peer.lost", !first.hasCome, !Task.isCancelled else { throw error }
+            }
+        }
+        return try await exchange(request, body, headTimeout, FirstByte(), use)
+    }
+
+    private func exchange<Result: Sendable>(
+        _ request: HTTPRequestHead, _ body: Outgoing, _ headTimeout: Duration?, _ first: FirstByte,
+        _ use: @Sendable (Int, Headers, BodyStream) async throws -> Result
+    ) async throws(Fault) -> Result {
+        let wrapped = try await connect(first)
         do {
             return try await wrapped.executeThenClose { inbound, outbound in
                 try await withThrowingTaskGroup(of: Void.self) { group in
@@ -173,9 +188,9 @@ package struct HTTPClient: Sendable {
             remedy: "try again; if it happens again, look at the daemon's log", retryable: true, detail: "\(error)")
     }
 
-    private func connect() async throws(Fault) -> Wrapped {
+    private func connect(_ first: FirstByte) async throws(Fault) -> Wrapped {
         let descriptor: Int32
-        do throws(Fault) { descriptor = try UnixSocket.connect(socket) } catch {
+        do throws(Fault) { descriptor = try await UnixSocket.connect(socket) } catch {
             switch error.code {
             case "os.enoent", "os.econnrefused":
                 throw Fault(
@@ -193,6 +208,7 @@ package struct HTTPClient: Sendable {
                 .channelOption(.allowRemoteHalfClosure, value: true)
                 .withConnectedSocket(descriptor) { channel in
                     channel.eventLoop.makeCompletedFuture {
+                        try channel.pipeline.syncOperations.addHandler(FirstByteHandler(first))
                         try channel.pipeline.syncOperations.addHTTPClientHandlers()
                         return try Wrapped(wrappingChannelSynchronously: channel, configuration: .init(isOutboundHalfClosureEnabled: true))
                     }
@@ -275,6 +291,27 @@ package struct HTTPClient: Sendable {
         } catch {
             throw Fault(.environment, "http.cancelled", "the call to \(peer) was given up", retryable: true)
         }
+    }
+}
+
+/// Whether anything at all came back.
+private final class FirstByte: Sendable {
+    private let state = Mutex(false)
+    var hasCome: Bool { state.withLock { $0 } }
+    func come() { state.withLock { $0 = true } }
+}
+
+/// Sits at the socket's end of the pipeline, for a head that is cut short never gets past the decoder.
+private final class FirstByteHandler: ChannelInboundHandler {
+    typealias InboundIn = ByteBuffer
+    typealias InboundOut = ByteBuffer
+
+    private let first: FirstByte
+    init(_ first: FirstByte) { self.first = first }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        first.come()
+        context.fireChannelRead(data)
     }
 }
 

@@ -1,10 +1,6 @@
 package import ForgeCore
 import ForgeOS
-import HummingbirdCore
 package import Logging
-import NIOCore
-import NIOHTTP1
-import NIOPosix
 import Synchronization
 
 /// One door of one daemon: a listening Unix socket and the routes behind it.
@@ -19,6 +15,8 @@ package final class HTTPServer: Sendable {
         package var headTime: Duration = .seconds(10)
         /// A connection with no request, or with no byte of the body it announced.
         package var idleTime: Duration = .seconds(75)
+        /// How long a client that has connected and said nothing yet may still begin its first request once a drain has begun.
+        package var drainHeadTime: Duration = .seconds(1)
         /// A client that reads nothing of what is sent to it.
         package var stallTime: Duration = .seconds(60)
         package var uriBytes = 8 << 10
@@ -36,9 +34,12 @@ package final class HTTPServer: Sendable {
     private let state = Mutex(State())
 
     private struct State {
-        var listener: (any Channel)?
+        var acceptor: Acceptor?
         var connections: [ObjectIdentifier: Connection] = [:]
+        var isRunning = false
         var draining = false
+        /// The grace of the drain is over: who comes out of the queue only now is hung up on.
+        var over = false
     }
 
     package init(
@@ -57,69 +58,73 @@ package final class HTTPServer: Sendable {
     /// Serves until `drain` has finished or the task is cancelled. Takes over `listener`, a bound and listening stream socket.
     /// - Parameter ready: called once connections are accepted.
     package func run(listener: Int32, ready: @Sendable () -> Void = {}) async throws(Fault) {
-        let slots = Slots(limits.connections)
-        let accepting: NIOAsyncChannel<Connection, Never>
-        do {
-            try UnixSocket.setBlocking(listener, false)
-            accepting = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
-                .childChannelOption(.allowRemoteHalfClosure, value: true)
-                .childChannelOption(.maxMessagesPerRead, value: 4)
-                .bind(listener) { channel in Connection.make(channel, for: self) }
-        } catch let fault as Fault {
-            throw fault
+        let (arrivals, arrival) = AsyncThrowingStream.makeStream(of: Acceptor.Arrival.self)
+        let acceptor: Acceptor
+        do throws(Fault) {
+            acceptor = try Acceptor(listener, places: limits.connections) { arrival.yield($0) } ended: { arrival.finish(throwing: $0) }
         } catch {
-            throw Fault(.environment, "http.listen", "cannot serve the door `\(door)`", why: "the listening socket cannot be used", detail: "\(error)")
+            throw Fault(.environment, "http.listen", "cannot serve the door `\(door)`", why: "the listening socket cannot be used", detail: error.description)
         }
         let stop = state.withLock { state in
-            state.listener = accepting.channel
+            state.acceptor = acceptor
+            state.isRunning = true
             return state.draining
         }
-        if stop { accepting.channel.close(promise: nil) }
+        defer { state.withLock { $0.isRunning = false } }
+        if stop { acceptor.stop() }
         ready()
         do {
-            try await withThrowingDiscardingTaskGroup { group in
-                try await accepting.executeThenClose { inbound in
-                    for try await connection in inbound {
-                        await slots.take()
+            try await withTaskCancellationHandler {
+                try await withThrowingDiscardingTaskGroup { group in
+                    for try await arrival in arrivals {
                         group.addTask {
-                            await self.serve(connection)
-                            slots.give()
+                            await self.serve(arrival)
+                            acceptor.leave()
                         }
                     }
+                    // Drained connections end by themselves; `drain` closes those that do not.
                 }
-                // Drained connections end by themselves; `drain` closes those that do not.
+            } onCancel: {
+                acceptor.stop()
             }
-        } catch is CancellationError {
         } catch {
             throw Fault(.environment, "http.accept", "the door `\(door)` stopped accepting", why: "the listening socket failed", retryable: true, detail: "\(error)")
         }
     }
 
-    private func serve(_ connection: Connection) async {
+    private func serve(_ arrival: Acceptor.Arrival) async {
+        // One that is gone already, or of whom the kernel says nothing, is not served.
+        guard let connection = try? await Connection.make(arrival, for: self) else { return }
         let key = ObjectIdentifier(connection)
-        let draining = state.withLock { state in
+        let (draining, over) = state.withLock { state in
             state.connections[key] = connection
-            return state.draining
+            return (state.draining, state.over)
         }
         if draining { connection.quiesce() }
+        if over { connection.abort() }
         await connection.run()
         _ = state.withLock { $0.connections.removeValue(forKey: key) }
     }
 
-    /// Accepts nothing more, lets the requests in progress finish, and after `grace` cancels what is left. `run` then returns.
+    /// Takes no newcomers, lets those who are here or in the queue finish the request they have begun or are about to begin, and after
+    /// `grace` cancels what is left. `run` then returns.
     package func drain(within grace: Duration) async {
-        let (listener, connections) = state.withLock { state in
+        let (acceptor, connections) = state.withLock { state in
             state.draining = true
-            return (state.listener, Array(state.connections.values))
+            return (state.acceptor, Array(state.connections.values))
         }
-        listener?.close(promise: nil)
+        acceptor?.stop()
         for connection in connections { connection.quiesce() }
         let end = ContinuousClock.now + grace
-        while ContinuousClock.now < end, state.withLock({ !$0.connections.isEmpty }) {
+        while ContinuousClock.now < end, state.withLock({ $0.isRunning }) {
             // Waiting for clients; twenty looks a second cost nothing at the end of a life.
             guard (try? await Task.sleep(for: .milliseconds(50))) != nil else { break }
         }
-        for connection in state.withLock({ Array($0.connections.values) }) { connection.abort() }
+        let left = state.withLock { state in
+            state.over = true
+            return Array(state.connections.values)
+        }
+        for connection in left { connection.abort() }
     }
 
     /// Runs the handler of whatever matches, and never throws: every failure becomes a response.
@@ -266,41 +271,4 @@ func printable(_ text: some StringProtocol) -> String {
     var out = ""
     out.unicodeScalars.append(contentsOf: short)
     return out.utf8.count < text.utf8.count && short.count == 120 ? out + "…" : out
-}
-
-/// Places for connections; one that is not free is waited for.
-final class Slots: Sendable {
-    private struct State {
-        var free: Int
-        var waiting: CheckedContinuation<Void, Never>?
-    }
-    private let state: Mutex<State>
-    init(_ count: Int) { state = Mutex(State(free: count)) }
-
-    /// Called by one task, the one that accepts.
-    func take() async {
-        await withCheckedContinuation { continuation in
-            let now = state.withLock { state in
-                if state.free > 0 {
-                    state.free -= 1
-                    return true
-                }
-                state.waiting = continuation
-                return false
-            }
-            if now { continuation.resume() }
-        }
-    }
-
-    func give() {
-        let next = state.withLock { state in
-            guard let next = state.waiting else {
-                state.free += 1
-                return nil as CheckedContinuation<Void, Never>?
-            }
-            state.waiting = nil
-            return next
-        }
-        next?.resume()
-    }
 }

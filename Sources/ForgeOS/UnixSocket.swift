@@ -37,8 +37,7 @@ package enum UnixSocket {
                     .environment, "os.not_a_socket", "cannot listen on `\(path)`", why: "something that is not a socket is there",
                     remedy: "move it away")
             }
-            if let fd = try? connect(path) {
-                close(fd)
+            if answers(path) {
                 throw Fault(
                     .environment, "os.in_use", "cannot listen on `\(path)`", why: "another process answers there",
                     remedy: "stop it first, or use another directory")
@@ -59,25 +58,60 @@ package enum UnixSocket {
         return fd
     }
 
-    /// A connected, non-blocking stream socket. Waits only while the listener's queue is full, at most `patience`.
-    package static func connect(_ path: String, patience: Duration = .seconds(5)) throws(Fault) -> Int32 {
+    /// Whether a process listens there; a full queue is one's too.
+    private static func answers(_ path: String) -> Bool {
+        do throws(Fault) {
+            if let fd = try connectNow(path) { close(fd) }
+            return true
+        } catch {
+            return false
+        }
+    }
+
+    /// A connected, non-blocking stream socket, or nil while the listener's queue is full (the kernel offers nothing to wait for then).
+    package static func connectNow(_ path: String) throws(Fault) -> Int32? {
         let fd = try checked("make a socket for", path) { fos_socket_stream() }
-        let end = Clock.monotonic + patience.components.seconds * 1_000_000_000
+        var isConnected = false
         do throws(Fault) {
             try withShortPath(path) { (short) throws(Fault) in
-                while true {
-                    if unsafe fos_connect(fd, short) == 0 { return }
+                while unsafe fos_connect(fd, short) != 0 {
                     let code = errno
                     if code == EINTR { continue }
-                    guard code == EAGAIN, Clock.monotonic < end else { throw OSError.fault("connect to", path, errno: code) }
-                    usleep(2_000)
+                    if code == EAGAIN { return }
+                    throw OSError.fault("connect to", path, errno: code)
                 }
+                isConnected = true
             }
         } catch {
             close(fd)
             throw error
         }
-        return fd
+        if isConnected { return fd }
+        close(fd)
+        return nil
+    }
+
+    /// A connected, non-blocking stream socket. Waits only while the listener's queue is full, at most `patience`, and holds no thread.
+    /// - Throws: `os.eagain` when the queue stayed full, `os.cancelled` when the task was.
+    package static func connect(_ path: String, patience: Duration = .seconds(5)) async throws(Fault) -> Int32 {
+        let end = ContinuousClock.now + patience
+        while true {
+            if let fd = try connectNow(path) { return fd }
+            guard ContinuousClock.now < end else { throw OSError.fault("connect to", path, errno: EAGAIN) }
+            do { try await Task.sleep(for: .milliseconds(2)) } catch {
+                throw Fault(.environment, "os.cancelled", "the connection to `\(path)` was given up", retryable: true)
+            }
+        }
+    }
+
+    /// The same for a thread that may wait; never on the shared pool.
+    package static func connectBlocking(_ path: String, patience: Duration = .seconds(5)) throws(Fault) -> Int32 {
+        let end = ContinuousClock.now + patience
+        while true {
+            if let fd = try connectNow(path) { return fd }
+            guard ContinuousClock.now < end else { throw OSError.fault("connect to", path, errno: EAGAIN) }
+            usleep(2_000)
+        }
     }
 
     /// The next connection on a blocking listener, itself blocking.

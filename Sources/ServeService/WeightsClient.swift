@@ -39,7 +39,7 @@ package struct WeightsClient: ModelSource {
 
     package func obtain(_ reference: String) async throws(Fault) -> HandedModel {
         try await offPool("forge-weights") { () throws(Fault) in
-            let descriptor = try UnixSocket.connect(socket)
+            let descriptor = try UnixSocket.connectBlocking(socket)
             do throws(Fault) { return try receive(reference, descriptor) } catch {
                 UnixSocket.close(descriptor)
                 throw error

@@ -29,7 +29,7 @@ final class ModelLoan: Sendable {
 
     /// Blocks. - Parameter reference: `name@version`, `name@alias` or a digest.
     init(_ reference: String, socket path: String, bearer: String?) throws(Fault) {
-        let socket = try UnixSocket.connect(path)
+        let socket = try UnixSocket.connectBlocking(path)
         do throws(Fault) {
             try UnixSocket.setBlocking(socket, true)
             try UnixSocket.setTimeout(socket, .seconds(300))

@@ -138,7 +138,7 @@ final class Appliance: Sendable {
 
     /// The process behind a door, as the kernel knows it.
     func pid(_ door: String) throws -> Int32 {
-        let descriptor = try UnixSocket.connect(socket(door))
+        let descriptor = try UnixSocket.connectBlocking(socket(door))
         defer { UnixSocket.close(descriptor) }
         return Int32(bitPattern: try PeerCredentials(ofSocket: descriptor).pid)
     }

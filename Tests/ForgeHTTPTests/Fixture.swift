@@ -36,7 +36,7 @@ struct RawClient: Sendable {
     let descriptor: Int32
 
     init(_ path: String) throws {
-        descriptor = try UnixSocket.connect(path)
+        descriptor = try UnixSocket.connectBlocking(path)
         try UnixSocket.setBlocking(descriptor, true)
         try UnixSocket.setTimeout(descriptor, .seconds(10))
     }

@@ -163,6 +163,75 @@ import Testing
         }
     }
 
+    @Test func `a client that had connected before the drain is answered, one that says nothing is waited for only a moment`() async throws {
+        try await withServer([Route(.get, "/ask") { _ in .text("answer") }]) { server, path in
+            let spoken = try RawClient(path), fresh = try RawClient(path), silent = try RawClient(path)
+            defer { for client in [spoken, fresh, silent] { client.close() } }
+            try spoken.say("GET /ask HTTP/1.1\r\nHost: x\r\n\r\n")
+            _ = try await spoken.until("answer")
+            let begun = ContinuousClock.now
+            let drain = Task { await server.drain(within: .seconds(20)) }
+            #expect(try await spoken.rest().isEmpty)  // it waited for nothing, and knows that an idle connection may end
+            try fresh.say("GET /ask HTTP/1.1\r\n")
+            try fresh.say("Host: x\r\n\r\n")
+            let answer = try await fresh.rest()
+            #expect(answer.hasSuffix("answer") && answer.lowercased().contains("connection: close"), "\(answer)")
+            #expect(try await silent.rest().isEmpty)
+            await drain.value
+            #expect(ContinuousClock.now - begun < .seconds(10))
+        }
+    }
+
+    @Test func `who is still in the queue when a drain begins is answered`() async throws {
+        let entered = Flag(), gate = Semaphore()
+        let routes = [
+            Route(.get, "/work") { _ in
+                entered.raise()
+                try await onThread { gate.wait() }
+                return .text("finished")
+            }
+        ]
+        var limits = HTTPServer.Limits()
+        limits.connections = 1
+        try await withServer(routes, limits: limits) { server, path in
+            let first = try RawClient(path), queued = try (0..<3).map { _ in try RawClient(path) }
+            defer { for client in [first] + queued { client.close() } }
+            for client in [first] + queued { try client.say("GET /work HTTP/1.1\r\nHost: x\r\n\r\n") }
+            #expect(await eventually { entered.count == 1 })
+            let drain = Task { await server.drain(within: .seconds(20)) }
+            #expect(await eventually { server.isDraining })
+            for _ in 0..<4 { gate.post() }
+            for client in [first] + queued { #expect(try await client.rest().hasSuffix("finished")) }
+            await drain.value
+        }
+    }
+
+    @Test(arguments: 0..<20) func `whoever got a connection gets an answer, in whichever instant the server stops`(round: Int) async throws {
+        try await withServer([Route(.get, "/ask") { _ in .text("answer") }]) { server, path in
+            let answers = try await withThrowingTaskGroup(of: Int?.self) { group in
+                for _ in 0..<4 {
+                    group.addTask {
+                        try await onThread {
+                            var answered = 0
+                            while let client = try? RawClient(path) {  // until nobody listens
+                                defer { client.close() }
+                                try client.say("GET /ask HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+                                guard text(try UnixSocket.receiveAll(client.descriptor, limit: 4096)).hasSuffix("answer") else { return nil }
+                                answered += 1
+                            }
+                            return answered
+                        }
+                    }
+                }
+                try await Task.sleep(for: .milliseconds(5 + round))
+                await server.drain(within: .seconds(10))
+                return try await group.reduce(into: []) { $0.append($1) }
+            }
+            #expect(!answers.contains(nil), "a call was cut")
+            #expect(answers.compactMap { $0 }.reduce(0, +) > 0)
+        }
+    }
+
     @Test func `what does not end within the drain is cancelled`() async throws {
         let cancelled = Flag(), entered = Flag()
         let route = Route(.get, "/stuck", deadline: nil) { _ in
@@ -213,26 +282,56 @@ import Testing
         }
     }
 
-    @Test func `an answer that breaks off is a lost connection, never a short answer`() async throws {
-        let directory = Path.join("/tmp", "forge-client-\(String(describing: ID()).prefix(12))")
+    @Test(arguments: ["HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n", "HTTP/1.1 200", "nonsense\r\n\r\n"])
+    func `an answer that breaks off is a lost connection, never a short answer, and is not asked for again`(answer: String) async throws {
+        try await withScript([answer, whole]) { client, _ in
+            let fault = await #expect(throws: Fault.self) { try await client.send(.get, "/") }
+            #expect(fault?.code == "peer.lost")
+        }
+    }
+
+    @Test func `asking is done once more when the connection ended without a byte, and only once`() async throws {
+        try await withScript(["", whole]) { client, calls in
+            let reply = try await client.send(.get, "/")
+            #expect(text(reply.body) == "whole")
+            #expect(calls.count == 2)
+        }
+        try await withScript(["", "", whole]) { client, _ in
+            let fault = await #expect(throws: Fault.self) { try await client.send(.get, "/") }
+            #expect(fault?.code == "peer.lost")
+        }
+        try await withScript(["", whole]) { client, calls in
+            let fault = await #expect(throws: Fault.self) { try await client.send(.post, "/", body: [1]) }
+            #expect(fault?.code == "peer.lost")
+            #expect(calls.count == 1)
+        }
+    }
+
+    private let whole = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nwhole"
+
+    /// A daemon that reads a request and says the next of `answers`, connection after connection.
+    private func withScript(_ answers: [String], _ body: (HTTPClient, Flag) async throws -> Void) async throws {
+        let directory = Path.join(Environment["TMPDIR"] ?? "/tmp", "forge-client-\(String(describing: ID()).prefix(12))")
         try Durable.makeDirectory(directory)
         defer { try? Path.removeTree(directory) }
-        for answer in ["HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n", "HTTP/1.1 200", "nonsense\r\n\r\n", ""] {
-            let path = Path.join(directory, "s.sock")
-            let listener = try UnixSocket.listen(path)
-            try UnixSocket.setBlocking(listener, true)
-            let server = Task {
-                try await onThread {
+        let path = Path.join(directory, "s.sock"), calls = Flag()
+        let listener = try UnixSocket.listen(path)
+        try UnixSocket.setBlocking(listener, true)
+        try UnixSocket.setTimeout(listener, .seconds(10))
+        let server = Task {
+            try await onThread {
+                for answer in answers {
                     let client = try UnixSocket.accept(listener)
-                    _ = try UnixSocket.receiveFDs(client, count: 4096, max: 0)
+                    defer { UnixSocket.close(client) }
+                    if try UnixSocket.receiveFDs(client, count: 4096, max: 0).bytes.isEmpty { return }  // the test is over
+                    calls.raise()
                     try UnixSocket.sendAll(client, Array(answer.utf8))
-                    UnixSocket.close(client)
-                    UnixSocket.close(listener)
                 }
             }
-            let fault = await #expect(throws: Fault.self) { try await HTTPClient(socket: path).send(.get, "/") }
-            #expect(fault?.code == "peer.lost", "\(answer)")
-            try await server.value
         }
+        try await body(HTTPClient(socket: path), calls)
+        UnixSocket.close(try UnixSocket.connectBlocking(path))
+        try await server.value
+        UnixSocket.close(listener)
     }
 }

@@ -74,16 +74,39 @@ import Testing
         let path = scratch["s.sock"]
         let first = try UnixSocket.listen(path, mode: 0o660)
         #expect(try Path.information(path)?.mode == 0o660)
-        UnixSocket.close(try UnixSocket.connect(path))
+        UnixSocket.close(try UnixSocket.connectBlocking(path))
         let used = #expect(throws: Fault.self) { _ = try UnixSocket.listen(path) }
         #expect(used?.code == "os.in_use")
         UnixSocket.close(first)
-        let dead = #expect(throws: Fault.self) { _ = try UnixSocket.connect(path) }
+        let dead = #expect(throws: Fault.self) { _ = try UnixSocket.connectBlocking(path) }
         #expect(dead?.code == "os.econnrefused")
         UnixSocket.close(try UnixSocket.listen(path))
         try Durable.create(scratch["file"], with: [1])
         #expect(throws: Fault.self) { _ = try UnixSocket.listen(scratch["file"]) }
         #expect(try Path.information(scratch["file"])?.size == 1)
+    }
+
+    @Test func `a full queue is waited for without holding a thread, and says that somebody listens`() async throws {
+        let scratch = try Scratch()
+        let path = scratch["s.sock"]
+        let listener = try UnixSocket.listen(path, backlog: 0)
+        defer { UnixSocket.close(listener) }
+        try UnixSocket.setBlocking(listener, true)
+        var queued: [Int32] = []
+        defer { for descriptor in queued { UnixSocket.close(descriptor) } }
+        while let descriptor = try UnixSocket.connectNow(path) { queued.append(descriptor) }
+        #expect(!queued.isEmpty)
+        let used = #expect(throws: Fault.self) { _ = try UnixSocket.listen(path) }
+        #expect(used?.code == "os.in_use")
+        let impatient = await #expect(throws: Fault.self) { _ = try await UnixSocket.connect(path, patience: .milliseconds(20)) }
+        #expect(impatient?.code == "os.eagain")
+        // More waiters than the shared pool has threads: the one that makes room would never run if they held theirs.
+        try await withThrowingTaskGroup(of: Int32.self) { group in
+            for _ in 0..<64 { group.addTask { try await UnixSocket.connect(path, patience: .seconds(20)) } }
+            let count = queued.count + 64
+            OSThread.start("accept") { for _ in 0..<count { if let descriptor = try? UnixSocket.accept(listener) { UnixSocket.close(descriptor) } } }
+            for try await descriptor in group { UnixSocket.close(descriptor) }
+        }
     }
 
     @Test func `a path longer than a socket address still works`() throws {
@@ -94,7 +117,7 @@ import Testing
         #expect(path.utf8.count > 107)
         let listener = try UnixSocket.listen(path)
         defer { UnixSocket.close(listener) }
-        UnixSocket.close(try UnixSocket.connect(path))
+        UnixSocket.close(try UnixSocket.connectBlocking(path))
     }
 
     @Test func `a blocking socket gives up after its timeout`() throws {

@@ -12,7 +12,7 @@ private final class Taker: Sendable {
     let socket: Int32
 
     init(_ store: StoreFixture) throws {
-        socket = try UnixSocket.connect(Path.join(store.directory, "weights.sock"))
+        socket = try UnixSocket.connectBlocking(Path.join(store.directory, "weights.sock"))
         try UnixSocket.setBlocking(socket, true)
         try UnixSocket.setTimeout(socket, .seconds(20))
     }
