@@ -17,6 +17,8 @@ package struct Directory: Sendable {
     package static let roles = ["auditor", "data_scientist", "ml_lead", "operator", "release_manager", "security_officer"]
     /// With fewer, somebody would have to approve their own work.
     package static let personsMin = 4
+    /// What the record of an enrolment can list (docs/formats/audit-leaf.md §5).
+    package static let keysMax = 64
 
     package let site: SiteDescription
     package let accounts: [String: Account]
@@ -50,6 +52,7 @@ package struct Directory: Sendable {
                 keys.append(key)
             }
             guard !keys.isEmpty else { throw Directory.fault("`\(name)` has no key", "a person signs in and votes with an SSH key") }
+            guard keys.count <= Directory.keysMax else { throw Directory.fault("`\(name)` has \(keys.count) keys", "an account has at most \(Directory.keysMax)") }
             if let uid = entry.uid {
                 guard uid != 0 else { throw Directory.fault("`\(name)` cannot be uid 0", "root is nobody's account") }
                 guard byUID.updateValue(name, forKey: uid) == nil else { throw Directory.fault("uid \(uid) is there twice", "a uid is one person") }

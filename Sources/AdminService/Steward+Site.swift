@@ -20,7 +20,11 @@ extension Steward {
             let enrolments = fresh.sorted.map { account in
                 AuditEntry(
                     .userEnrol, .event, request: id, who: subject, object: .init("Forge::User", account.name), outcome: .ok,
-                    data: ["person": .string(account.person), "keys": .int(Int64(account.keys.count))])
+                    data: [
+                        "person": .string(account.person), "keys": .int(Int64(account.keys.count)),
+                        // Whose signature a vote is can be told from the record alone.
+                        "digests": .array(account.keys.map { .string($0.digest.description) }),
+                    ])
             }
             let verdict = Verdict(
                 .allow, reasons: [PolicyReason(id: "bootstrap.init", text: "an appliance without people is given its people and the shipped policy")], policyDigest: digest,

@@ -38,6 +38,8 @@ struct ReceiptCommand: AsyncParsableCommand {
         @Option(name: .long, help: "The folder the documents were read from.") var documents: String?
         @Option(name: .long, help: "The audit log's key, as `forge init` printed it.") var logKey: String?
         @Option(name: .long, help: "A file with the manifests' public key in PEM.") var manifestKey: String?
+        @Option(name: .long, help: "A JSON file with keys you know yourself: {\"lee\":[\"SHA256:…\"]}. Votes must then be by these, and not only by keys the log enrols.")
+        var people: String?
 
         func run() async throws {
             let isFile = Path.exists(receipt)
@@ -51,6 +53,7 @@ struct ReceiptCommand: AsyncParsableCommand {
                 guard let key = P256.PublicKey(pem: String(decoding: pem, as: UTF8.self)) else { throw Fault(.request, "receipt.key", "`\(manifestKey)` is not a P-256 key in PEM") }
                 anchors.manifest = key
             }
+            if let people { anchors.people = try Verify.people(try File(try Path.absolute(people), .read).readAll(limit: .mib(1)), people) }
             if logKey == nil || manifestKey == nil {
                 global.talk.say("note: keys not given are taken from the receipt itself; give --log-key and --manifest-key from paper to trust nothing here")
             }
@@ -59,6 +62,19 @@ struct ReceiptCommand: AsyncParsableCommand {
             try global.output.list(
                 "ReceiptCheckList", checks, name: \.step, columns: [.init("STEP", \.step), .init("HOLDS") { $0.holds ? "yes" : "NO" }, .init("FOUND", \.found)])
             if !checks.allSatisfy(\.holds) { throw ExitCodes.checkFailed }
+        }
+
+        static func people(_ bytes: [UInt8], _ source: String) throws(Fault) -> [String: Set<String>] {
+            guard let members = (try? JSON.parse(bytes))?.object?.members else { throw Fault(.request, "receipt.people", "`\(source)` does not read", why: "it is not a JSON object") }
+            var people: [String: Set<String>] = [:]
+            for member in members {
+                guard let keys = member.value.array?.compactMap(\.string), !keys.isEmpty, keys.allSatisfy({ $0.hasPrefix("SHA256:") }) else {
+                    throw Fault(.request, "receipt.people", "`\(source)` does not read", why: "`\(member.key)` has no list of `SHA256:` fingerprints", remedy: "`ssh-keygen -lf KEY.pub` prints one")
+                }
+                people[member.key] = Set(keys)
+            }
+            guard !people.isEmpty else { throw Fault(.request, "receipt.people", "`\(source)` names nobody") }
+            return people
         }
 
         /// The documents at hand against each data set's manifest. Those of the manifest that are not in the folder are counted, not hidden.

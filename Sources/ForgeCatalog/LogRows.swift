@@ -127,6 +127,11 @@ extension Database {
         return (try row.index(0), outcome != nil)
     }
 
+    /// The last record of an action on an object before another record.
+    package func latestRecord(_ action: String, _ objectType: String, _ objectID: String, before index: AuditIndex) throws(Fault) -> AuditIndex? {
+        try first("SELECT seq FROM record_index WHERE act = ? AND obj_type = ? AND obj_id = ? AND seq < ? ORDER BY seq DESC LIMIT 1", action, objectType, objectID, index)?.index(0)
+    }
+
     package func insertDetail(_ index: AuditIndex, salt: [UInt8], _ bytes: [UInt8]) throws(Fault) {
         try run("INSERT INTO detail (seq, salt, bytes) VALUES (?, ?, ?)", index, salt, bytes)
     }

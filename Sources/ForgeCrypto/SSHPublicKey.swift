@@ -31,8 +31,10 @@ package struct SSHPublicKey: Hashable, Sendable {
     /// Whether the key lives in a FIDO authenticator, which asks its holder for a touch at every signature.
     package var isHardware: Bool { kind == .skEd25519 || kind == .skECDSAP256 }
 
+    package var digest: Digest { .sha256(blob) }
+
     /// `SHA256:` and unpadded base64, as `ssh-keygen -l` prints it.
-    package var fingerprint: String { "SHA256:" + Base64.encode(Digest.sha256(blob).bytes).trimmingPadding }
+    package var fingerprint: String { "SHA256:" + Base64.encode(digest.bytes).trimmingPadding }
 
     /// One line: type, base64, comment.
     package var line: String { "\(kind.rawValue) \(Base64.encode(blob))" + (comment.isEmpty ? "" : " \(comment)") }

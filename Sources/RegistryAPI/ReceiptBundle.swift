@@ -47,6 +47,8 @@ package struct ReceiptBundle: Hashable, Sendable {
         package var record: AuditIndex
         /// The votes, and the salt that binds them to the record; nil when they were erased or never recorded.
         package var evidence: (bytes: [UInt8], salt: [UInt8])? { storedEvidence.map { ($0.bytes, $0.salt) } }
+        /// The records by which the voters and their keys were enrolled.
+        package var enrolments: [AuditIndex]
         private var storedEvidence: Evidence?
 
         private struct Evidence: Hashable, Sendable {
@@ -54,8 +56,9 @@ package struct ReceiptBundle: Hashable, Sendable {
             var salt: [UInt8]
         }
 
-        package init(record: AuditIndex, evidence: (bytes: [UInt8], salt: [UInt8])?) {
+        package init(record: AuditIndex, evidence: (bytes: [UInt8], salt: [UInt8])?, enrolments: [AuditIndex] = []) {
             self.record = record
+            self.enrolments = enrolments
             storedEvidence = evidence.map { Evidence(bytes: $0.bytes, salt: $0.salt) }
         }
     }
@@ -118,6 +121,7 @@ extension ReceiptBundle {
                 object["evidence"] = .string(Base64.encode(evidence.bytes))
                 object["salt"] = .string(Hex.encode(evidence.salt))
             }
+            if !promotion.enrolments.isEmpty { object["enrolments"] = .array(promotion.enrolments.map(index)) }
             root["promotion"] = .object(object)
         }
         return JSON.object(root).canonical
@@ -158,7 +162,9 @@ extension ReceiptBundle {
                 guard let salt = item["salt"]?.string.flatMap({ Hex.decode($0) }) else { throw wrong("the evidence of the promotion has no salt") }
                 evidence = (try base64(item["evidence"]), salt)
             }
-            promotion = Promotion(record: try index(item["record"]), evidence: evidence)
+            var enrolments: [AuditIndex] = []
+            for record in item["enrolments"]?.array ?? [] { enrolments.append(try index(record)) }
+            promotion = Promotion(record: try index(item["record"]), evidence: evidence, enrolments: enrolments)
         }
         var proofs: [LogProof] = []
         for item in json["records"]?.array ?? [] { proofs.append(try LogProof(parsing: (item.string ?? "").utf8)) }

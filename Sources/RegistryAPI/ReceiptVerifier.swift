@@ -24,7 +24,7 @@ package struct ReceiptVerifier: Sendable {
         package var log: NoteKey
         package var manifest: P256.PublicKey
         package var witnesses: [NoteKey]
-        /// Fingerprints of the keys enrolled for each account; empty when no enrolment is at hand.
+        /// Fingerprints of the keys of each account, where the verifier knows them from elsewhere than the log; empty otherwise.
         package var people: [String: Set<String>]
 
         package init(log: NoteKey, manifest: P256.PublicKey, witnesses: [NoteKey] = [], people: [String: Set<String>] = [:]) {
@@ -205,11 +205,32 @@ package struct ReceiptVerifier: Sendable {
         }
         guard record.detail == .sha256(evidence.salt + evidence.bytes) else { throw fault("votes", "the votes are not those of record \(promotion.record)") }
         guard let digest = facts.digest else { throw fault("votes", "there is no model") }
-        return try VoteEvidence(evidence.bytes).verify(model: digest, reference: reference, people: anchors.people)
+        return try VoteEvidence(evidence.bytes).verify(model: digest, reference: reference, enrolments: enrolments(promotion, facts), people: anchors.people)
+    }
+
+    /// Who the log says had which keys, by account. A later enrolment of an account replaces an earlier one.
+    private func enrolments(_ promotion: ReceiptBundle.Promotion, _ facts: Facts) throws(Fault) -> [String: Enrolment] {
+        var found: [String: Enrolment] = [:]
+        for index in promotion.enrolments.sorted() {
+            let entry = try record(index, facts, .userEnrol, .event, "votes")
+            guard index < promotion.record else { throw fault("votes", "record \(index) came after the promotion") }
+            guard entry.who.principal == .service(.admin), entry.outcome == .ok, let object = entry.object, object.type == "Forge::User", let person = entry.data["person"]?.string,
+                let keys = entry.data["digests"]?.array?.compactMap({ $0.string.flatMap { Digest(parsing: $0) } })
+            else { throw fault("votes", "record \(index) enrols nobody") }
+            found[object.id] = Enrolment(record: index, person: person, keys: Set(keys))
+        }
+        return found
     }
 
     static func fault(_ step: String, _ why: String) -> Fault { Fault(.request, "receipt.\(step)", "the receipt does not verify", why: why) }
     private func fault(_ step: String, _ why: String) -> Fault { ReceiptVerifier.fault(step, why) }
+}
+
+/// What one record says about an account.
+struct Enrolment {
+    let record: AuditIndex
+    let person: String
+    let keys: Set<Digest>
 }
 
 /// The votes behind a promotion (docs/formats/receipt.md §4).
@@ -231,7 +252,7 @@ struct VoteEvidence {
         self.votes = votes
     }
 
-    func verify(model: Digest, reference: ModelReference, people: [String: Set<String>]) throws(Fault) -> String {
+    func verify(model: Digest, reference: ModelReference, enrolments: [String: Enrolment], people: [String: Set<String>]) throws(Fault) -> String {
         func wrong(_ why: String) -> Fault { ReceiptVerifier.fault("votes", why) }
         guard let request = try? JSON.parse(document), request.isCanonicalisable, request.canonical == document else { throw wrong("the approval's document is not canonical JSON") }
         guard request["action"]?.string == "model.promote", request["content"]?.string == model.description, request["resource"]?["id"]?.string == reference.description else {
@@ -243,22 +264,21 @@ struct VoteEvidence {
         let message = Array("forge-approval-v1 approve \(Digest.sha256(document))\n".utf8)
         var persons: Set<String> = []
         var held: Set<String> = []
-        var isEnrolmentKnown = !people.isEmpty
         for vote in votes {
             let signature = try SSHSignature(armored: vote.signature)
             guard signature.key.fingerprint == vote.fingerprint else { throw wrong("the vote of `\(vote.user)` was signed with another key than it says") }
             try signature.verify(message: message, namespace: "forge-approval", key: signature.key)
-            if !people.isEmpty {
-                guard people[vote.user]?.contains(vote.fingerprint) == true else { throw wrong("key `\(vote.fingerprint)` is not enrolled for `\(vote.user)`") }
-            } else {
-                isEnrolmentKnown = false
+            guard let enrolment = enrolments[vote.user] else { throw wrong("no record in the bundle enrols `\(vote.user)`") }
+            guard enrolment.keys.contains(signature.key.digest), enrolment.person == vote.person else {
+                throw wrong("record \(enrolment.record) does not enrol key `\(vote.fingerprint)` for `\(vote.user)`, the person `\(vote.person)`")
             }
+            if !people.isEmpty, people[vote.user]?.contains(vote.fingerprint) != true { throw wrong("key `\(vote.fingerprint)` is not `\(vote.user)`'s, as this verifier knows them") }
             guard vote.person != requester else { throw wrong("`\(vote.person)` asked for it and voted on it") }
             guard persons.insert(vote.person).inserted else { throw wrong("`\(vote.person)` voted twice") }
             held.formUnion(vote.roles)
         }
         guard persons.count >= needed, roles.allSatisfy({ $0.string.map(held.contains) ?? false }) else { throw wrong("\(persons.count) votes do not meet the quorum the document names") }
-        let whose = isEnrolmentKnown ? "with enrolled keys" : "with keys whose enrolment was not checked"
-        return votes.map { "\($0.user) (\($0.roles.joined(separator: ", ")))" }.joined(separator: " and ") + " signed, \(whose)"
+        let records = Set(votes.compactMap { enrolments[$0.user]?.record }).sorted().map(String.init).joined(separator: ", ")
+        return votes.map { "\($0.user) (\($0.roles.joined(separator: ", ")))" }.joined(separator: " and ") + " signed, with keys enrolled in records \(records)"
     }
 }

@@ -14,4 +14,7 @@ struct ApprovalEvidence {
         }
         bytes = JSON.object(["approval": .string(view.id.description), "document": .string(view.document), "votes": .array(votes)]).canonical
     }
+
+    /// The accounts that voted.
+    static func voters(_ bytes: [UInt8]) -> [String] { (try? JSON.parse(bytes))?["votes"]?.array?.compactMap { $0["user"]?.string } ?? [] }
 }

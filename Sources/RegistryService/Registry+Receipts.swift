@@ -69,7 +69,7 @@ extension Registry {
         }
         var indexes: Set<AuditIndex> = [answer.intent, answer.outcome, row.record]
         indexes.formUnion(found.records + datasets.map(\.record) + found.evaluations.map(\.record))
-        if let promotion = found.promotion { indexes.insert(promotion.record) }
+        if let promotion = found.promotion { indexes.formUnion([promotion.record] + promotion.enrolments) }
         return ReceiptBundle(
             id: answer.id, logKey: found.logKey, manifestKey: found.manifestKey, witnessKeys: found.witnesses, intent: answer.intent, outcome: answer.outcome,
             model: .init(name: row.name, version: row.version, record: row.record, manifest: found.manifest, provenance: found.provenance, files: files), datasets: datasets,
@@ -137,6 +137,11 @@ extension Database {
             }
         }
         guard let latest else { return nil }
-        return ReceiptBundle.Promotion(record: latest, evidence: try detail(latest).map { ($0.bytes, $0.salt) })
+        guard let detail = try detail(latest) else { return ReceiptBundle.Promotion(record: latest, evidence: nil) }
+        var enrolments: Set<AuditIndex> = []
+        for voter in ApprovalEvidence.voters(detail.bytes) {
+            if let record = try latestRecord(AuditAction.userEnrol.rawValue, "Forge::User", voter, before: latest) { enrolments.insert(record) }
+        }
+        return ReceiptBundle.Promotion(record: latest, evidence: (detail.bytes, detail.salt), enrolments: enrolments.sorted())
     }
 }

@@ -22,7 +22,11 @@ import Testing
             #expect(reply.policy == PolicyBundle.shipped.digest)
             #expect(reply.users == ["dana", "lee", "otto", "rene"])
             #expect(reply.witnessKey.hasPrefix("forge-admin/local-witness+"))
-            #expect(house.log.entries.count(where: { $0.action == .userEnrol }) == 4)
+            let enrolments = house.log.entries.filter { $0.action == .userEnrol }
+            #expect(enrolments.compactMap(\.object?.id) == ["dana", "lee", "otto", "rene"])
+            for (entry, person) in zip(enrolments, try house.site().persons.sorted { $0.name < $1.name }) {
+                #expect(entry.data["digests"] == .array(try person.keys.map { .string(try SSHPublicKey(parsing: $0).digest.description) }), "a vote's key can be told from the record")
+            }
             #expect(house.log.entries.filter { $0.action == .policyActivate }.map(\.phase) == [.intent, .outcome])
             #expect(await refusal { _ = try await house.client().initialise(try house.site()) }?.code == "admin.initialised.exists")
         }

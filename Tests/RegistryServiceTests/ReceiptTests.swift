@@ -18,6 +18,7 @@ import Testing
         let bytes: [UInt8]
         let manifest: [UInt8]
         let people: [String: Set<String>]
+        let enrolmentReplaced: AuditIndex
     }
 
     static let documents = ["leave.txt": "Leave is granted on request.", "safety/fire.txt": "In case of fire leave the building.", "travel.txt": "Travel second class."]
@@ -29,8 +30,19 @@ import Testing
         let view = try await store.put("policies", seed: 1, dataset: data.digest)
         _ = try await store.client("trainer").evaluate("policies@1", .init(suite: "heldout", dataset: data.digest, microbitsPerByte: 2_000_000, report: #"{"documents":3}"#))
         let (approval, people) = try votes(for: view)
+        let admin = AuditEntry.Subject.service(.admin, method: .handed, uid: 1)
+        func enrolment(_ user: String, _ fingerprint: String, person: String? = nil) -> AuditEntry {
+            let key = Digest(Base64.decode(fingerprint.dropFirst(7) + "=")!)!
+            return AuditEntry(
+                .userEnrol, .event, request: ID(), who: admin, object: .init("Forge::User", user), outcome: .ok,
+                data: ["person": .string(person ?? user), "keys": 1, "digests": .array([.string(key.description)])])
+        }
+        // Lee had another key first, and Sam gets another one when everything is over.
+        let old = try await store.client("admin").append(enrolment("lee", SSHSigner().fingerprint))
+        for (user, keys) in people.sorted(by: { $0.key < $1.key }) { _ = try await store.client("admin").append(enrolment(user, keys.first!)) }
         store.rules.grant(approval)
         _ = try await store.client("olga").promote("policies@1")
+        _ = try await store.client("admin").append(enrolment("sam", SSHSigner().fingerprint))
         let receipt = ID()
         let who = AuditEntry.Subject(.app("intranet"), method: .apikey, uid: 1000)
         let object = AuditEntry.Object("Forge::Model", "policies", version: "1", digest: view.digest)
@@ -39,7 +51,7 @@ import Testing
         let facts: JSON.Object = ["receipt": .string(receipt.description), "model_digest": .string(view.digest.description), "seed": "7", "finish": "stop", "completion_tokens": 5]
         _ = try await store.client("serve").append(.outcome(.infer, .ok, request: receipt, who: who, object: object, data: facts))
         let bytes = try await store.client("olga").receiptBytes(receipt)
-        return Answered(store: store, receipt: receipt, bundle: try ReceiptBundle(parsing: bytes), bytes: bytes, manifest: data.manifest, people: people)
+        return Answered(store: store, receipt: receipt, bundle: try ReceiptBundle(parsing: bytes), bytes: bytes, manifest: data.manifest, people: people, enrolmentReplaced: old)
     }
 
     /// Two people vote with keys of their own, as `ssh-keygen -Y sign` would.
@@ -73,7 +85,13 @@ import Testing
         let checks = ReceiptVerifier(it.bundle, anchors: try anchors(it)).verify()
         #expect(checks.map(\.step) == ["log", "answer", "model", "provenance", "run", "data", "evaluation", "promotion", "votes"])
         for check in checks { #expect(check.holds, "\(check.step): \(check.found)") }
-        #expect(checks.last?.found.contains("sam (security_officer) and lee (ml_lead) signed, with enrolled keys") == true)
+        let enrolments = try #require(it.bundle.promotion?.enrolments)
+        #expect(enrolments == [it.enrolmentReplaced + 1, it.enrolmentReplaced + 2])
+        #expect(checks.last?.found == "sam (security_officer) and lee (ml_lead) signed, with keys enrolled in records \(enrolments[0]), \(enrolments[1])")
+        // The log alone is enough to know whose keys they were.
+        var checksAlone = try ReceiptVerifier.Anchors(claimedBy: it.bundle)
+        checksAlone.people = [:]
+        #expect(ReceiptVerifier(it.bundle, anchors: checksAlone).verify() == checks)
         #expect(checks[7].found.contains("approved by sam and lee"))
         #expect(it.store.rules.reports.map(\.report.ok) == [true])
 
@@ -115,6 +133,12 @@ import Testing
         #expect(firstFailure(changed { $0.promotion = .init(record: $0.evaluations[0].record, evidence: nil) }) == "promotion")
         #expect(firstFailure(changed { $0.promotion = .init(record: $0.promotion!.record, evidence: nil) }) == "votes")
         #expect(firstFailure(changed { $0.promotion = .init(record: $0.promotion!.record, evidence: ($0.promotion!.evidence!.bytes + [0x20], $0.promotion!.evidence!.salt)) }) == "votes")
+        func enrolled(_ records: [AuditIndex]) -> ReceiptBundle { changed { $0.promotion!.enrolments = records } }
+        let enrolments = it.bundle.promotion!.enrolments
+        #expect(firstFailure(enrolled([])) == "votes")
+        #expect(firstFailure(enrolled([enrolments[0]])) == "votes")
+        #expect(firstFailure(enrolled(enrolments + [it.enrolmentReplaced])) == "votes", "without a proof")
+        #expect(firstFailure(enrolled(enrolments + [it.bundle.model.record])) == "votes", "that is no enrolment")
         #expect(firstFailure(changed { $0.proofs.removeLast() }) != nil)
         #expect(firstFailure(changed { $0.proofs = [] }) == "log")
         let proof = it.bundle.proofs[3]
@@ -178,7 +202,13 @@ import Testing
         }
         let good = try await run()
         #expect(good.exit.isSuccess, "\(good.text)")
-        #expect(good.text.contains("votes"))
+        #expect(good.text.contains("lee (ml_lead), enrolled in record \(it.bundle.promotion!.enrolments[0])"), "\(good.text)")
+        var nobody = it.bundle
+        nobody.promotion!.enrolments = []
+        try Durable.replace(Path.join(scratch, "receipt.json"), with: nobody.encoded)
+        let unknown = try await run()
+        #expect(unknown.exit == .code(1) && unknown.text.contains("NOT VERIFIED at `votes`: no record in the bundle enrols sam"), "\(unknown.text)")
+        try Durable.replace(Path.join(scratch, "receipt.json"), with: it.bytes)
         try Durable.replace(Path.join(scratch, "documents/leave.txt"), with: Array("Leave is never granted.".utf8))
         let bad = try await run()
         #expect(bad.exit == .code(1) && bad.text.contains("leave.txt"), "\(bad.text)")

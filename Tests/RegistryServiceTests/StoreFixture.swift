@@ -88,6 +88,7 @@ final class StoreFixture: Sendable {
         switch caller.bearer {
         case "trainer": .service(.trainer, method: .handed, uid: caller.uid)
         case "serve": .service(.serve, method: .handed, uid: caller.uid)
+        case "admin": .service(.admin, method: .handed, uid: caller.uid)
         case let name? where !name.isEmpty: .init(.user(name), method: .sshsig, uid: caller.uid)
         default: .nobody(uid: caller.uid)
         }

@@ -177,7 +177,20 @@ def outcome(leaves, index, action, model=None):
     return record
 
 
-def check_votes(evidence, model, digest, people):
+def enrolments(leaves, promotion):
+    """account → (record, person, digests of its keys); a later enrolment replaces an earlier one"""
+    found = {}
+    for index in sorted(promotion.get("enrolments", [])):
+        need(index in leaves, f"record {index} has no proof")
+        record = leaves[index]
+        need(record["act"] == "user.enrol" and record["phase"] == "event" and record["out"]["status"] == "ok", f"record {index} enrols nobody")
+        need((record["who"]["type"], record["who"]["id"], record["obj"]["type"]) == ("Forge::Service", "admin", "Forge::User"), f"record {index} enrols nobody")
+        need(index < promotion["record"], f"record {index} came after the promotion")
+        found[record["obj"]["id"]] = (index, record["data"]["person"], record["data"]["digests"])
+    return found
+
+
+def check_votes(evidence, model, digest, enrolled, people):
     data = parse(evidence)
     document = data["document"].encode()
     request = parse(document)
@@ -191,13 +204,16 @@ def check_votes(evidence, model, digest, people):
         print_ = "SHA256:" + base64.b64encode(sha(blob[14:14 + count])).decode().rstrip("=")
         need(print_ == vote["fingerprint"], f"the vote of {vote['user']} was made with another key")
         need(sshsig(vote["signature"], "forge-approval", message), f"the vote of {vote['user']} does not verify")
-        need(not people or print_ in people.get(vote["user"], []), f"the key of {vote['user']} is not enrolled")
+        need(vote["user"] in enrolled, f"no record in the bundle enrols {vote['user']}")
+        record, person, keys = enrolled[vote["user"]]
+        need(tagged(blob[14:14 + count]) in keys and person == vote["person"], f"record {record} does not enrol the key of {vote['user']}")
+        need(not people or print_ in people.get(vote["user"], []), f"the key of {vote['user']} is not among those given")
         need(vote["person"] != request["person"] and vote["person"] not in persons, "a person voted twice, or on their own request")
         persons.add(vote["person"])
         roles.update(vote["roles"])
     quorum = request["quorum"]
     need(len(persons) >= quorum["persons"] and set(quorum["roles"]) <= roles, "the quorum is not met")
-    return ", ".join(f"{v['user']} ({', '.join(v['roles'])})" for v in data["votes"]) + ("" if people else "; enrolment of the keys not checked")
+    return ", ".join(f"{v['user']} ({', '.join(v['roles'])}), enrolled in record {enrolled[v['user']][0]}" for v in data["votes"])
 
 
 def verify(bundle, anchors, arguments, say):
@@ -256,7 +272,7 @@ def verify(bundle, anchors, arguments, say):
             if "evidence" in promotion:
                 evidence = b64(promotion["evidence"])
                 need(record["dc"] == tagged(bytes.fromhex(promotion["salt"]) + evidence), "the votes are not those of the record")
-                say(step, check_votes(evidence, name, digest, anchors["people"]))
+                say(step, check_votes(evidence, name, digest, enrolments(leaves, promotion), anchors["people"]))
             else:
                 need("dc" not in record, "the votes were left out")
                 say(step, "the record names none")
