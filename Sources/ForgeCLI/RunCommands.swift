@@ -12,8 +12,9 @@ struct RecipeCommand: AsyncParsableCommand {
         @OptionGroup var global: Global
 
         func run() async throws {
-            try global.output.list(
-                "RecipeList", try await TrainerClient(try global.http("trainer")).recipes(), name: \.name, columns: [.init("NAME", \.name), .init("DIGEST") { $0.digest.short }])
+            let recipes = try await TrainerClient(try global.http("trainer")).recipes()
+            if recipes.isEmpty { global.talk.say("no recipes are here: `recipes:` in the trainer's configuration names their directory") }
+            try global.output.list("RecipeList", recipes, name: \.name, columns: [.init("NAME", \.name), .init("DIGEST") { $0.digest.short }, .init("FOR", \.about)])
         }
     }
 

@@ -223,10 +223,13 @@ package struct MetricsPage: Codable, Sendable, Hashable {
 /// A recipe that ships with Forge or that the site keeps.
 package struct RecipeView: Codable, Sendable, Hashable {
     package var name: String
+    /// What it is for, in one sentence; empty when it does not say.
+    package var about: String
     package var digest: Digest
     package var yaml: String
-    package init(name: String, digest: Digest, yaml: String) {
+    package init(name: String, about: String, digest: Digest, yaml: String) {
         self.name = name
+        self.about = about
         self.digest = digest
         self.yaml = yaml
     }

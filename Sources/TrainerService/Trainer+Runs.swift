@@ -186,13 +186,6 @@ extension Trainer {
     private func listRecipes(_ request: HTTPRequest) async throws(Fault) -> HTTPResponse {
         let who = try await visitor(request)
         _ = try await permit(.recipeRead, on: EntityID("Forge::Registry", "registry"), for: who)
-        var out: [RecipeView] = []
-        if try Path.information(site.recipesDirectory) != nil {
-            for name in try Path.list(site.recipesDirectory).sorted() where name.hasSuffix(".yaml") {
-                let bytes = try File(Path.join(site.recipesDirectory, name), .read).readAll(limit: .mib(1))
-                out.append(RecipeView(name: String(name.dropLast(5)), digest: .sha256(bytes), yaml: String(decoding: bytes, as: UTF8.self)))
-            }
-        }
-        return try .json(RecipeViews(recipes: out))
+        return try .json(RecipeViews(recipes: try RecipeShelf.list(site.recipesDirectory)))
     }
 }

@@ -23,7 +23,8 @@ package enum TrainerService {
     package static func plan(_ context: DaemonContext) async throws(Fault) -> DaemonPlan {
         var settings = try context.settings()
         let threads = try settings.optionalInt("threads", in: 1...512)
-        let recipes = try settings.optionalString("recipes") ?? "/usr/share/forge/recipes"
+        let executable = try Path.executable()
+        let recipes = try settings.optionalString("recipes") ?? RecipeShelf.shipped(with: executable)
         try settings.finish()
 
         let registry = RegistryClient(context.client(.registry, timeout: .seconds(60)))
@@ -43,7 +44,7 @@ package enum TrainerService {
             principal: .service(.trainer), method: context.handoff == nil ? .peercred : .handed, uid: ThisProcess.uid, roles: [], door: "trainer")
         let site = TrainerSite(
             stateDirectory: context.stateDirectory, recipesDirectory: recipes, weightsSocket: Path.join(context.runDirectory, "weights.sock"), bearer: context.handoff?.credential,
-            executable: try Path.executable(), threads: threads)
+            executable: executable, threads: threads)
         let trainer = try await Trainer(
             site: site, registry: registry, gate: Gate(DaemonAuthority(mirror, log: registry, admin: admin)), myself: myself, logger: context.logger
         ) { caller async throws(Fault) in try await identifier.identify(caller) }
