@@ -45,8 +45,17 @@ package final class Tape {
 
     struct Step {
         let name: StaticString
-        let buffers: [Buffer]
+        var buffers: [Buffer]
+        /// In a part that is computed again: which buffer stands in for one of the forward pass.
+        var standIns: [Buffer: Buffer] = [:]
         let run: (Tape) throws(Fault) -> Void
+    }
+
+    /// A part of the recording whose values are computed again going back.
+    struct Segment {
+        var steps: Range<Int>
+        var rules: Range<Int>
+        var buffers: Range<Int>
     }
 
     struct Extent {
@@ -68,6 +77,9 @@ package final class Tape {
     var backward: [Step] = []
     /// Emits an operation's backward steps; called once, last operation first.
     var rules: [(Tape) -> Void] = []
+    private var segments: [Segment] = []
+    /// Of the step that runs.
+    private var standIns: [Buffer: Buffer] = [:]
     /// The gradient of a value, once somebody gave it one.
     private var gradients: [Buffer: Buffer] = [:]
     /// Buffers that are read after a run: nothing is placed over them.
@@ -111,6 +123,16 @@ package final class Tape {
 
     func rule(_ emit: @escaping (Tape) -> Void) { rules.append(emit) }
 
+    /// Records a part of which only what other parts read is kept: the rest is computed again, with the same bits, when its gradients are due
+    /// (Chen et al. 2016, arXiv:1604.06174). Costs one forward pass of the part, saves its memory.
+    package func recomputed<R>(_ record: () -> R) -> R {
+        precondition(!sealed, "a sealed tape takes no more operations")
+        let (step, rule, buffer) = (forward.count, rules.count, extents.count)
+        let result = record()
+        segments.append(Segment(steps: step..<forward.count, rules: rule..<rules.count, buffers: buffer..<extents.count))
+        return result
+    }
+
     /// Says that a buffer is read after the run.
     package func keep(_ buffer: Buffer) {
         precondition(!sealed, "a sealed tape keeps what it was told to")
@@ -148,7 +170,7 @@ package final class Tape {
     package func plan(_ mode: Mode) {
         precondition(!sealed, "a tape is planned once")
         if mode == .train {
-            for emit in rules.reversed() { emit(self) }
+            emitBackward()
         } else {
             backward = []
         }
@@ -160,6 +182,50 @@ package final class Tape {
         unsharedBytes = ByteCount(extents.reduce(0) { $0 + $1.rows * $1.columns } * 4)
     }
 
+    private func emitBackward() {
+        var end = rules.count
+        while end > 0 {
+            guard let segment = segments.last(where: { $0.rules.contains(end - 1) }) else {
+                rules[end - 1](self)
+                end -= 1
+                continue
+            }
+            precondition(segment.rules.upperBound == end, "parts that are computed again do not overlap")
+            let begin = backward.count
+            for emit in rules[segment.rules].reversed() { emit(self) }
+            compute(segment, before: begin)
+            end = segment.rules.lowerBound
+        }
+    }
+
+    /// Puts the part's forward steps before its backward steps, both on stand-ins for the part's buffers.
+    private func compute(_ segment: Segment, before begin: Int) {
+        var producer: [Buffer: Int] = [:]
+        for index in segment.steps { for buffer in forward[index].buffers where producer[buffer] == nil { producer[buffer] = index } }
+        // A step is needed if something it is the first to name is read later: the last product of a part usually is not.
+        var wanted = Set(backward[begin...].flatMap(\.buffers)), needed: [Int] = []
+        for index in segment.steps.reversed() where forward[index].buffers.contains(where: { producer[$0] == index && wanted.contains($0) }) {
+            needed.append(index)
+            wanted.formUnion(forward[index].buffers)
+        }
+        var standIns: [Buffer: Buffer] = [:]
+        func standIn(_ buffer: Buffer) -> Buffer {
+            guard segment.buffers.contains(buffer.id) else { return buffer }
+            if let known = standIns[buffer] { return known }
+            extents.append(extents[buffer.id])
+            let fresh = Buffer(number: extents.count - 1)
+            standIns[buffer] = fresh
+            return fresh
+        }
+        let again = needed.reversed().map { forward[$0] }
+        for buffer in (again + backward[begin...]).flatMap(\.buffers) { _ = standIn(buffer) }
+        backward.insert(contentsOf: again, at: begin)
+        for index in backward.indices[begin...] {
+            backward[index].buffers = backward[index].buffers.map(standIn)
+            backward[index].standIns = standIns
+        }
+    }
+
     package func takeMemory() throws(Fault) {
         precondition(sealed, "a tape is planned before it takes memory")
         if memory == nil { memory = try Storage(bytes: Int(plannedBytes.count), on: device) }
@@ -168,16 +234,21 @@ package final class Tape {
     /// Runs every step for the rows in `inputs`.
     package func run(_ mode: Mode) throws(Fault) {
         try takeMemory()
+        standIns = [:]
         for step in forward { try step.run(self) }
         guard mode == .train else { return }
         precondition(!backward.isEmpty, "a tape planned for evaluation does not train")
-        for step in backward { try step.run(self) }
+        for step in backward {
+            standIns = step.standIns
+            try step.run(self)
+        }
+        standIns = [:]
     }
 
     /// A buffer as the current batch sees it.
     package subscript(buffer: Buffer) -> Tensor {
         guard let memory else { preconditionFailure("a tape runs before it is read") }
-        let extent = extents[buffer.id]
-        return Tensor(memory, offset: offsets[buffer.id], layout: Layout(rows: extent.followsRows ? inputs.rows : extent.rows, columns: extent.columns))
+        let extent = extents[buffer.id], place = (standIns[buffer] ?? buffer).id
+        return Tensor(memory, offset: offsets[place], layout: Layout(rows: extent.followsRows ? inputs.rows : extent.rows, columns: extent.columns))
     }
 }

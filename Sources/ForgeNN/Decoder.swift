@@ -19,8 +19,13 @@ package final class Decoder {
     private let lookupGradient: Tensor?
 
     /// Plans memory for up to `rows` rows a pass; takes it at the first pass.
-    /// - Parameter gradients: where gradients add up; nil plans an evaluation.
-    package init(_ parameters: Parameters, gradients: Parameters? = nil, rows: Int, precision: Precision = .f32, on device: Device) throws(Fault) {
+    /// - Parameters:
+    ///   - gradients: where gradients add up; nil plans an evaluation.
+    ///   - recompute: keep only what goes from layer to layer and compute a layer again when its gradients are due: a third more arithmetic for a fraction of the
+    ///     memory, and the same bits.
+    package init(
+        _ parameters: Parameters, gradients: Parameters? = nil, rows: Int, precision: Precision = .f32, recompute: Bool = false, on device: Device
+    ) throws(Fault) {
         let config = parameters.table.config
         try config.validate()
         self.config = config
@@ -36,7 +41,7 @@ package final class Decoder {
         lookupGradient = gradients != nil && config.tiedEmbeddings ? try device.tensor(rows: config.vocabulary, columns: config.width) : nil
         var stream = tape.embed(lookupGradient.map { Weight(parameters.embedding, gradient: $0) } ?? weight(\.embedding))
         var branch: Buffer?
-        for layer in 0..<config.layers {
+        func record(_ layer: Int) {
             let attention = tape.normalise(stream, add: branch, weight { $0.attentionNorm(layer) }, eps: config.normEps)
             let qkv = tape.linear(attention.out, weight { $0.qkv(layer) })
             let heads = tape.attend(qkv, shape: shape, cosines: rotary.cosines, sines: rotary.sines)
@@ -45,6 +50,9 @@ package final class Decoder {
             let gateUp = tape.linear(feedForward.out, weight { $0.gateUp(layer) })
             branch = tape.gatedLinear(gateUp, weight { $0.down(layer) })
             stream = feedForward.sum
+        }
+        for layer in 0..<config.layers {
+            if recompute { tape.recomputed { record(layer) } } else { record(layer) }
         }
         let last = tape.normalise(stream, add: branch, weight(\.finalNorm), eps: config.normEps)
         lastHidden = last.out

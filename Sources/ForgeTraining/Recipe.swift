@@ -43,6 +43,8 @@ package struct Recipe: Sendable, Hashable {
     package var sequenceLength: Int
     package var sequencesPerStep: Int
     package var sequencesPerPass: Int
+    /// Layers are computed again going back instead of being kept.
+    package var recompute: Bool
     package var clip: Double
     package var checkpointEvery: Int
     /// Of the matrix products; parameters, moments and sums are float32 always.
@@ -113,6 +115,7 @@ extension Recipe {
         sequenceLength = try training.optionalInt("sequence_length", in: 2...1_048_576) ?? context
         sequencesPerStep = try training.int("sequences_per_step", in: 1...1_000_000)
         sequencesPerPass = try training.optionalInt("sequences_per_pass", in: 1...1_000_000) ?? sequencesPerStep
+        recompute = try training.optionalBool("recompute") ?? false
         clip = try training.optionalDouble("clip", in: 1e-6...1e9) ?? 1
         checkpointEvery = try training.optionalInt("checkpoint_every", in: 1...100_000_000) ?? 100
         precision = try training.optionalChoice("precision") ?? .bf16
@@ -169,6 +172,7 @@ extension Recipe {
           sequence_length: \(sequenceLength)
           sequences_per_step: \(sequencesPerStep)
           sequences_per_pass: \(sequencesPerPass)
+          recompute: \(recompute)
           clip: \(clip)
           checkpoint_every: \(checkpointEvery)
           precision: \(precision.rawValue)

@@ -24,7 +24,7 @@ package struct TrainingEstimate: Sendable, Hashable, Codable {
         let table = ParameterTable(config)
         let weights = try Parameters(table, on: device), gradients = try Parameters(table, on: device)
         let rows = min(recipe.sequencesPerPass, recipe.sequencesPerStep) * recipe.sequenceLength
-        let decoder = try Decoder(weights, gradients: gradients, rows: rows, precision: recipe.precision, on: device)
+        let decoder = try Decoder(weights, gradients: gradients, rows: rows, precision: recipe.precision, recompute: recipe.recompute, on: device)
         parameters = table.count
         tokens = recipe.tokens
         flops = table.trainingFlops(perTokenWithContext: recipe.sequenceLength) * Double(recipe.tokens)

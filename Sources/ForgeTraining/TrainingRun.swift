@@ -53,7 +53,7 @@ package final class TrainingRun {
         let optimiser = try Optimiser(recipe, table: table, on: device)
         self.optimiser = optimiser
         let rows = min(recipe.sequencesPerPass, recipe.sequencesPerStep) * recipe.sequenceLength
-        decoder = try Decoder(optimiser.parameters, gradients: optimiser.gradients, rows: rows, precision: recipe.precision, on: device)
+        decoder = try Decoder(optimiser.parameters, gradients: optimiser.gradients, rows: rows, precision: recipe.precision, recompute: recipe.recompute, on: device)
         folder = try CheckpointFolder(stateDirectory, key: key, project: project, store: store)
         cursor = try BatchCursor(shard, length: recipe.sequenceLength, seed: recipe.seed, control: tokenizer.control)
 

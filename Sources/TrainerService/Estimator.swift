@@ -29,7 +29,7 @@ package actor Estimator {
         let memory = need.memory + ByteCount(textBytes * 6), disk = need.disk + ByteCount(textBytes * 4)
         let memoryFree = try Machine.memory().free, diskFree = try Path.freeSpace(directory)
         var obstacles: [String] = []
-        if memory > memoryFree { obstacles.append("it needs \(memory) of memory and \(memoryFree) are free: make the model, sequences_per_pass or sequence_length smaller") }
+        if memory > memoryFree { obstacles.append("it needs \(memory) of memory and \(memoryFree) are free: set `recompute: true`, or make the model, sequences_per_pass or sequence_length smaller") }
         if disk > diskFree { obstacles.append("it needs \(disk) on disk and \(diskFree) are free under `\(directory)`") }
         return RunEstimate(
             parameters: need.parameters, tokens: need.tokens, flops: need.flops, memory: memory, disk: disk, seconds: need.seconds, memoryFree: memoryFree, diskFree: diskFree,

@@ -42,6 +42,26 @@ struct DecoderTests {
         }
     }
 
+    @Test(arguments: Backend.present, Precision.allCases)
+    func `layers computed again give the same bits and take less memory`(backend: Backend, precision: Precision) throws {
+        let device = try Device(backend, threads: 2)
+        var config = DecoderTests.small
+        (config.layers, config.window, config.tiedEmbeddings) = (6, 9, true)
+        let batch = batch([30, 5, 1, 64], seed: 4), weight = 1 / Float(batch.targetCount)
+        func gradients(recompute: Bool) throws -> (Double, [UInt32], ByteCount) {
+            let table = ParameterTable(config), parameters = try Parameters(table, on: device), gradients = try Parameters(table, on: device)
+            parameters.initialise(seed: 2, embeddingDeviation: 0.5)
+            let decoder = try Decoder(parameters, gradients: gradients, rows: 100, precision: precision, recompute: recompute, on: device)
+            let logp = try decoder.forwardBackward(batch, weight: weight)
+            try decoder.endStep()
+            return (logp, gradients.flat.values().map(\.bitPattern), decoder.activationBytes)
+        }
+        let kept = try gradients(recompute: false), again = try gradients(recompute: true)
+        #expect(kept.0 == again.0)
+        #expect(kept.1 == again.1)
+        #expect(again.2.count * 2 < kept.2.count, "\(again.2) of \(kept.2)")
+    }
+
     @Test(arguments: Backend.present, [false, true])
     func `one pass of eight sequences and eight passes of one give the same bits`(backend: Backend, tied: Bool) throws {
         let device = try Device(backend, threads: 2)
