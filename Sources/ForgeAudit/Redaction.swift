@@ -15,7 +15,7 @@ package enum FactClass: Hashable, Sendable {
         var table: [String: FactClass] = [:]
         func put(_ names: String, _ kind: FactClass) { for name in names.split(separator: " ") { table[String(name)] = kind } }
         put(
-            "digest manifest recipe tokenizer dataset model_digest provenance policy vote payload request_commitment answer_commitment root report heldout entities code_digest",
+            "digest manifest recipe tokenizer dataset model_digest provenance policy vote payload request_commitment answer_commitment root report heldout entities code_digest rows keyslots",
             .clear(.digest))
         put("datasets digests", .clear(.digests))
         put("run receipt approval key app upload blob evaluation request", .clear(.id))

@@ -104,6 +104,7 @@ package final class Ledger: Sendable {
     /// - Parameters:
     ///   - store: id of the store.
     ///   - key: the log's verifier key, named for its origin.
+    ///   - data: further facts of the first record.
     ///   - rows: writes what refers to record 0, such as the wrapped keys.
     package func initialise(
         store: ID, key: NoteKey, signer: NoteSigner, redactor: Redactor, by who: AuditEntry.Subject, data: JSON.Object = .init(),
@@ -122,8 +123,11 @@ package final class Ledger: Sendable {
             log.open(signer, redactor)
             var data = data
             data["origin"] = .string(key.name)
-            let index = try log.record(AuditEntry(.logInit, .event, request: ID(), who: who, object: .init("Forge::Log", key.name), data: data), in: database)
-            try rows(database, index)
+            let entry = AuditEntry(.logInit, .event, request: ID(), who: who, object: .init("Forge::Log", key.name), data: data)
+            _ = try log.record(in: database) { index, _ throws(Fault) in
+                try rows(database, index)
+                return (entry, ())
+            }
             try log.sign(in: database, evenIfRecent: true)
         }
     }

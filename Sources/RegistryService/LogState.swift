@@ -50,6 +50,25 @@ package struct LogState: Sendable {
         return try write(entry, at: now, by: service ?? registry, in: database)
     }
 
+    /// Puts rows and the record they stand under in together. Rows refer to their record and the record names its rows: the rows go first, with the
+    /// index the record will have, and references are checked at the commit. All of it is undone if any of it fails.
+    /// - Parameter change: writes the rows, told the index and the time; it returns what is to be recorded, and a value of the caller's.
+    package mutating func record<T>(
+        in database: Database, rows change: (AuditIndex, _ now: Int64) throws(Fault) -> (entry: AuditEntry, value: T)
+    ) throws(Fault) -> (index: AuditIndex, value: T) {
+        try settle(in: database)
+        let index = size
+        try database.deferReferences()
+        var (entry, value) = try change(index, now)
+        let rows = try database.rowBytes(under: index)
+        if !rows.isEmpty { entry.data["rows"] = .string(Digest.sha256(rows).description) }
+        guard try record(entry, in: database) == index else {
+            // The clock was set within these microseconds, and that is on record in between.
+            throw Fault(.environment, "audit.moved", "the log moved while a change was written", why: "the clock was set at this moment", remedy: "try again", retryable: true)
+        }
+        return (index, value)
+    }
+
     /// Says what the clock did since the last record, if it was set; the next record then has index `size`.
     package mutating func settle(in database: Database) throws(Fault) {
         try noticeStep(to: clock.read(), before: nil, by: nil, in: database)

@@ -141,8 +141,10 @@ extension Registry {
                 }
             }
             let entry = AuditEntry(.auditWitness, .event, request: request.id, who: who, object: .init("Forge::Key", key.name), data: ["name": .string(key.name), "digest": .string(key.digest.description)])
-            let index = try log.record(entry, in: database)
-            try database.putWitness(name: key.name, vkey: key.description, record: index)
+            _ = try log.record(in: database) { index, _ throws(Fault) in
+                try database.putWitness(name: key.name, vkey: key.description, record: index)
+                return (entry, ())
+            }
         }
         _ = service
         return .done

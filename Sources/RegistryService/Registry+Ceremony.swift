@@ -42,7 +42,7 @@ extension Registry {
         do throws(Fault) {
             guard let logKey = NoteKey(origin, .ed25519, publicKey: made.log.publicKey.raw) else { throw Fault(.request, "registry.origin", "cannot name the log `\(origin)`") }
             try await ledger.initialise(
-                store: vault.store, key: logKey, signer: NoteSigner(logKey) { made.log.sign($0) }, redactor: try redactor(), by: who
+                store: vault.store, key: logKey, signer: NoteSigner(logKey) { made.log.sign($0) }, redactor: try redactor(), by: who, data: ["keyslots": .string(made.slots.description)]
             ) { database, record throws(Fault) in
                 try database.setMeta("project", made.project.description)
                 try database.setMeta("manifest_key", made.manifest.publicKey.pem)
@@ -77,12 +77,13 @@ extension Registry {
         let object = AuditEntry.Object(Registry.entity)
         do throws(Fault) {
             if vault.isSealed {
+                let slots = try await recordedSlots()
                 if let text = message.recovery {
-                    try await strongroom.unseal(recovery: text, with: permit)
+                    try await strongroom.unseal(recovery: text, slots: slots, with: permit)
                 } else {
                     var bytes = Array((message.passphrase ?? "").utf8)
                     let secret = SecretBytes(taking: &bytes)
-                    try await strongroom.unseal(secret, with: permit)
+                    try await strongroom.unseal(secret, slots: slots, with: permit)
                 }
                 try await open()
             }
@@ -94,6 +95,12 @@ extension Registry {
         let method = message.recovery == nil ? "passphrase" : "recovery"
         _ = try await ledger.append([.outcome(.registryUnseal, .ok, request: id, who: who, object: object, data: ["method": .string(method)])])
         return try .json(try await status())
+    }
+
+    /// What the log says of `keyslots.json`: the record of its making, since nothing changes the slots of a store yet.
+    private func recordedSlots() async throws(Fault) -> Digest? {
+        let leaf = try await ledger.reader.read { database throws(Fault) in try database.leaf(0) }
+        return try leaf.flatMap { bytes throws(Fault) in try AuditRecord(parsing: bytes).entry.data["keyslots"]?.string.flatMap { Digest(parsing: $0) } }
     }
 
     private var isOpen: Bool { (try? keyring.current(to: "look")) != nil }

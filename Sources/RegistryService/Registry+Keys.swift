@@ -23,11 +23,13 @@ extension Registry {
         let object = AuditEntry.Object(entity)
         do throws(Fault) {
             let open = try keyring.current(to: "release a key")
-            let key = try await findOrMakeKey(message, open, record: record)
+            @Sendable func outcome(_ key: WrappedKey) -> AuditEntry {
+                .outcome(.keyRelease, .ok, request: id, who: who, object: object, data: ["purpose": .string(message.purpose.rawValue), "key": .string(key.id.description)])
+            }
+            let (key, isNew) = try await findOrMakeKey(message, open, outcome)
             let secret = try vault.release(key, with: permit)
             // On record before it leaves: what was handed out cannot be called back.
-            let facts: JSON.Object = ["purpose": .string(message.purpose.rawValue), "key": .string(key.id.description)]
-            _ = try await ledger.append([.outcome(.keyRelease, .ok, request: id, who: who, object: object, data: facts)])
+            if !isNew { _ = try await ledger.append([outcome(key)]) }
             return try .json(KeyReply(store: vault.store, project: key.project, key: Base64.encode(secret.reveal()), record: record))
         } catch {
             await recordFailure(of: .keyRelease, request: id, for: who, object: object, error)
@@ -35,16 +37,22 @@ extension Registry {
         }
     }
 
-    private func findOrMakeKey(_ message: KeyRequest, _ open: Keyring.Open, record: AuditIndex) async throws(Fault) -> WrappedKey {
+    /// A new key stands under the outcome of its first release, so both commit together: should it then not be released after all, the record says
+    /// too much, never too little.
+    private func findOrMakeKey(
+        _ message: KeyRequest, _ open: Keyring.Open, _ outcome: @escaping @Sendable (WrappedKey) -> AuditEntry
+    ) async throws(Fault) -> (key: WrappedKey, isNew: Bool) {
         let purpose: WrappedKey.Purpose = message.purpose == .dataset ? .dataset : .run
         let subject = message.id
-        if let known = try await ledger.reader.read({ database throws(Fault) in try database.key(purpose, subject: subject) }) { return known }
+        if let known = try await ledger.reader.read({ database throws(Fault) in try database.key(purpose, subject: subject) }) { return (known, false) }
         let fresh = try vault.makeKey(purpose, subject: subject, project: open.project, version: open.version)
         return try await ledger.write { database, log throws(Fault) in
             // Two first requests may have met; the one that committed first made the key.
-            if let known = try database.key(purpose, subject: subject) { return known }
-            try database.insert(fresh, record: record, now: log.now)
-            return fresh
+            if let known = try database.key(purpose, subject: subject) { return (known, false) }
+            return try log.record(in: database) { index, now throws(Fault) in
+                try database.insert(fresh, record: index, now: now)
+                return (outcome(fresh), (fresh, true))
+            }.value
         }
     }
 }

@@ -220,44 +220,40 @@ extension Registry {
     ) async throws(Fault) -> ModelView {
         try await ledger.write { database, log throws(Fault) -> ModelView in
             guard try database.upload(row.id)?.state == .open else { throw Fault(.request, "upload.closed", "upload `\(row.id)` takes nothing more") }
-            try log.settle(in: database)
-            let (index, now) = (log.size, log.now)
-            try database.deferReferences()
-            let version = try database.nextVersion(of: row.name)
-            let reference = ModelReference(name: row.name, version: Int(version))
-            let manifest = ModelManifest.sign(files, as: reference, with: open.manifest)
-            let records = message.records.map { Provenance.Record(name: $0.name, index: $0.index) } + [.init(name: "record:model.put", index: index)]
-            let provenance = Provenance(
-                reference: reference, digest: files.digest, recipe: message.recipe, seed: message.seed, kernelPath: message.kernelPath,
-                dependencies: message.sources.map { .init(name: $0.name, digest: $0.digest) }, run: message.run, started: Timestamp(nanoseconds: message.started * 1000),
-                finished: Timestamp(nanoseconds: message.finished * 1000), records: records
-            ).signed(by: open.manifest)
-            let rowOfVersion = ModelVersionRow(
-                name: row.name, version: version, digest: files.digest, run: message.run.description, trainedBy: message.trainedBy, created: now, record: index)
-            var fileRows: [ModelFileRow] = []
-            for (file, blob) in zip(declared.files, blobs) {
-                try database.insert(
-                    BlobRow(
-                        id: blob.id, key: blob.key.id, digest: blob.digest, bytes: blob.count, stored: blob.sealedCount, segments: Int64(blob.segments.count), created: now, record: index),
-                    segments: blob.segments.map { SegmentRow(index: Int64($0.index), digest: $0.digest, bytes: Int64($0.count), stored: Int64($0.sealedCount)) })
-                fileRows.append(ModelFileRow(file: file.name, digest: blob.digest, bytes: blob.count, blob: blob.id))
-            }
-            try database.insert(rowOfVersion, files: fileRows)
-            try database.insertAttestation(row.name, version, kind: "manifest", envelope: manifest.bundle, record: index)
-            try database.insertAttestation(row.name, version, kind: "provenance", envelope: provenance.bundle, record: index)
-            if try database.run(message.run) == nil, let dataset = message.sources.first(where: { $0.name.hasPrefix("dataset:") }) {
-                try database.insert(RunRow(run: message.run, dataset: dataset.digest, recipe: message.recipe, submittedBy: message.trainedBy, created: now, record: index))
-            }
-            try database.setUpload(row.id, .committed)
-            let facts: JSON.Object = [
-                "manifest": .string(Digest.sha256(manifest.bundle).description), "recipe": .string(message.recipe.description), "run": .string(message.run.description),
-                "person": .string(message.trainedBy), "upload": .string(row.id.description), "bytes": .int(files.bytes.count), "files": .int(Int64(files.entries.count)),
-            ]
-            let outcome = AuditEntry.outcome(.modelPut, .ok, request: id, who: who, object: Registry.object(rowOfVersion), data: facts)
-            guard try log.record(outcome, in: database) == index else {
-                throw Fault(.environment, "audit.moved", "the log moved while a model was committed", why: "the clock was set at this moment", remedy: "commit again", retryable: true)
-            }
-            return try database.view(rowOfVersion)
+            let version = try log.record(in: database) { index, now throws(Fault) in
+                let version = try database.nextVersion(of: row.name)
+                let reference = ModelReference(name: row.name, version: Int(version))
+                let manifest = ModelManifest.sign(files, as: reference, with: open.manifest)
+                let records = message.records.map { Provenance.Record(name: $0.name, index: $0.index) } + [.init(name: "record:model.put", index: index)]
+                let provenance = Provenance(
+                    reference: reference, digest: files.digest, recipe: message.recipe, seed: message.seed, kernelPath: message.kernelPath,
+                    dependencies: message.sources.map { .init(name: $0.name, digest: $0.digest) }, run: message.run, started: Timestamp(nanoseconds: message.started * 1000),
+                    finished: Timestamp(nanoseconds: message.finished * 1000), records: records
+                ).signed(by: open.manifest)
+                let rowOfVersion = ModelVersionRow(
+                    name: row.name, version: version, digest: files.digest, run: message.run.description, trainedBy: message.trainedBy, created: now, record: index)
+                var fileRows: [ModelFileRow] = []
+                for (file, blob) in zip(declared.files, blobs) {
+                    try database.insert(
+                        BlobRow(
+                            id: blob.id, key: blob.key.id, digest: blob.digest, bytes: blob.count, stored: blob.sealedCount, segments: Int64(blob.segments.count), created: now, record: index),
+                        segments: blob.segments.map { SegmentRow(index: Int64($0.index), digest: $0.digest, bytes: Int64($0.count), stored: Int64($0.sealedCount)) })
+                    fileRows.append(ModelFileRow(file: file.name, digest: blob.digest, bytes: blob.count, blob: blob.id))
+                }
+                try database.insert(rowOfVersion, files: fileRows)
+                try database.insertAttestation(row.name, version, kind: "manifest", envelope: manifest.bundle, record: index)
+                try database.insertAttestation(row.name, version, kind: "provenance", envelope: provenance.bundle, record: index)
+                if try database.run(message.run) == nil, let dataset = message.sources.first(where: { $0.name.hasPrefix("dataset:") }) {
+                    try database.insert(RunRow(run: message.run, dataset: dataset.digest, recipe: message.recipe, submittedBy: message.trainedBy, created: now, record: index))
+                }
+                try database.setUpload(row.id, .committed)
+                let facts: JSON.Object = [
+                    "manifest": .string(Digest.sha256(manifest.bundle).description), "recipe": .string(message.recipe.description), "run": .string(message.run.description),
+                    "person": .string(message.trainedBy), "upload": .string(row.id.description), "bytes": .int(files.bytes.count), "files": .int(Int64(files.entries.count)),
+                ]
+                return (AuditEntry.outcome(.modelPut, .ok, request: id, who: who, object: Registry.object(rowOfVersion), data: facts), rowOfVersion)
+            }.value
+            return try database.view(version)
         }
     }
 

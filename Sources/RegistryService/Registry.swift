@@ -102,21 +102,12 @@ package final class Registry: Sendable {
         let request = permit.decision.request
         do throws(Fault) {
             return try await ledger.write { database, log throws(Fault) in
-                // Rows refer to the record of their outcome, and the outcome's facts come from the rows: the rows go first, with the index
-                // the record will have, and references are checked at the commit. All of it is undone if any of it fails.
-                try log.settle(in: database)
-                let index = log.size
-                let now = log.now
-                try database.deferReferences()
-                let done = try change(database, index, now)
-                var outcome = AuditEntry.outcome(action, .ok, request: request, who: who, object: object, approvers: approvers, data: done.data)
-                outcome.detail = detail
-                let recorded = try log.record(outcome, in: database)
-                guard recorded == index else {
-                    // The clock was set within these microseconds, and that is on record in between.
-                    throw Fault(.environment, "audit.moved", "the log moved while a change was written", why: "the clock was set at this moment", remedy: "try again", retryable: true)
-                }
-                return done.value
+                try log.record(in: database) { index, now throws(Fault) in
+                    let done = try change(database, index, now)
+                    var outcome = AuditEntry.outcome(action, .ok, request: request, who: who, object: object, approvers: approvers, data: done.data)
+                    outcome.detail = detail
+                    return (outcome, done.value)
+                }.value
             }
         } catch {
             await recordFailure(of: action, request: request, for: who, object: object, error)

@@ -30,12 +30,14 @@ package actor Strongroom {
         try slots.addRecovery(recovery, name: "printed", at: now, root: root)
         // What a person will type one day is tried today, from the bytes that will be on disk.
         _ = try KeySlots(parsing: slots.encoded).open(recovery: RecoveryKey(parsing: recovery.text()))
-        try Durable.replace(keyslots, with: slots.encoded)
+        let encoded = slots.encoded
+        try Durable.replace(keyslots, with: encoded)
         vault.initialise(root)
         let log = Ed25519.PrivateKey(), manifest = P256.PrivateKey(), project = ID()
         return Founding(
             log: log, manifest: manifest, project: project,
-            wrapped: [try vault.wrap(log), try vault.wrap(manifest), try vault.makeProjectKey(project, version: 1)], recovery: recovery.text())
+            wrapped: [try vault.wrap(log), try vault.wrap(manifest), try vault.makeProjectKey(project, version: 1)],
+            slots: .sha256(encoded), recovery: recovery.text())
     }
 
     struct Founding: Sendable {
@@ -43,16 +45,30 @@ package actor Strongroom {
         let manifest: P256.PrivateKey
         let project: ID
         let wrapped: [WrappedKey]
+        /// Of the keyslots as they lie on disk.
+        let slots: Digest
         let recovery: String
     }
 
     /// Opens the vault with a person's secret; the permit says that they may.
-    func unseal(_ passphrase: borrowing SecretBytes, with permit: consuming Permit) throws(Fault) { vault.unseal(try readSlots().open(passphrase: passphrase), with: permit) }
+    /// - Parameter recorded: what the log says of the keyslots' bytes; nil when it says nothing.
+    func unseal(_ passphrase: borrowing SecretBytes, slots recorded: Digest?, with permit: consuming Permit) throws(Fault) {
+        vault.unseal(try readSlots(recorded).open(passphrase: passphrase), with: permit)
+    }
 
-    func unseal(recovery text: String, with permit: consuming Permit) throws(Fault) { vault.unseal(try readSlots().open(recovery: RecoveryKey(parsing: text)), with: permit) }
+    func unseal(recovery text: String, slots recorded: Digest?, with permit: consuming Permit) throws(Fault) {
+        vault.unseal(try readSlots(recorded).open(recovery: RecoveryKey(parsing: text)), with: permit)
+    }
 
-    private func readSlots() throws(Fault) -> KeySlots {
-        let slots = try KeySlots(parsing: File(keyslots, .read).readAll(limit: KeySlots.fileMax))
+    private func readSlots(_ recorded: Digest?) throws(Fault) -> KeySlots {
+        let bytes = try File(keyslots, .read).readAll(limit: KeySlots.fileMax)
+        // Before any secret is tried: a damaged slot must not look like a mistyped passphrase.
+        if let recorded, Digest.sha256(bytes) != recorded {
+            throw Fault(
+                .environment, "vault.keyslots_changed", "the registry stays sealed: `keyslots.json` was changed", why: "it is not the file that the log's record of its making names",
+                remedy: "restore `keyslots.json` from a backup and look for who wrote it")
+        }
+        let slots = try KeySlots(parsing: bytes)
         guard slots.store == vault.store else {
             throw Fault(
                 .environment, "vault.other_store", "the keyslots are not this store's", why: "they open store \(slots.store), this is \(vault.store)",

@@ -61,27 +61,31 @@ final class History: Sendable {
             let object = AuditEntry.Object("Forge::Model", "policies", version: String(version), digest: digest)
             try await bench.ledger.write { database, log throws(Fault) in
                 try log.record(AuditEntry(.modelPut, .intent, request: id, who: dana, object: object, decision: .allow, policy: yes), in: database)
-                let record = try log.record(.outcome(.modelPut, .ok, request: id, who: dana, object: object), in: database)
-                let key = ID(), blob = ID()
-                try database.insert(WrappedKeyRow(id: key, purpose: "blob", subject: blob, project: store, version: 1, wrapped: [1], created: 1, record: record))
-                // A sealed file of one segment; nobody needs its key to see that it is whole.
-                let header = Array("FORGEBLB".utf8) + [0, 1, 0, 1, 26] + blob.bytes + store.bytes + store.bytes + [UInt8](repeating: 0, count: 67)
-                let segment = [UInt8](repeating: UInt8(version), count: 5000)
-                let path = bench.ledger.directory + "/blobs/\(blob.description.prefix(2))/\(blob)"
-                try Durable.makeDirectory(Path.parent(path))
-                try Durable.replace(path, with: header + segment)
-                try database.insert(
-                    BlobRow(id: blob, key: key, digest: file, bytes: 4900, stored: 5128, segments: 1, created: 1, record: record),
-                    segments: [.init(index: 0, digest: .sha256(segment), bytes: 4900, stored: 5000)])
-                try database.insert(
-                    ModelVersionRow(name: "policies", version: version, digest: digest, run: nil, trainedBy: "dana", created: 1, record: record),
-                    files: [.init(file: "model.safetensors", digest: file, bytes: 4900, blob: blob)])
+                _ = try log.record(in: database) { record, _ throws(Fault) in
+                    let key = ID(), blob = ID()
+                    try database.insert(WrappedKeyRow(id: key, purpose: "blob", subject: blob, project: store, version: 1, wrapped: [1], created: 1, record: record))
+                    // A sealed file of one segment; nobody needs its key to see that it is whole.
+                    let header = Array("FORGEBLB".utf8) + [0, 1, 0, 1, 26] + blob.bytes + store.bytes + store.bytes + [UInt8](repeating: 0, count: 67)
+                    let segment = [UInt8](repeating: UInt8(version), count: 5000)
+                    let path = bench.ledger.directory + "/blobs/\(blob.description.prefix(2))/\(blob)"
+                    try Durable.makeDirectory(Path.parent(path))
+                    try Durable.replace(path, with: header + segment)
+                    try database.insert(
+                        BlobRow(id: blob, key: key, digest: file, bytes: 4900, stored: 5128, segments: 1, created: 1, record: record),
+                        segments: [.init(index: 0, digest: .sha256(segment), bytes: 4900, stored: 5000)])
+                    try database.insert(
+                        ModelVersionRow(name: "policies", version: version, digest: digest, run: nil, trainedBy: "dana", created: 1, record: record),
+                        files: [.init(file: "model.safetensors", digest: file, bytes: 4900, blob: blob)])
+                    return (.outcome(.modelPut, .ok, request: id, who: dana, object: object), ())
+                }
             }
             let move = ID()
             try await bench.ledger.write { database, log throws(Fault) in
                 try log.record(AuditEntry(.modelPromote, .intent, request: move, who: dana, object: object, decision: .allow, policy: yes), in: database)
-                let record = try log.record(.outcome(.modelPromote, .ok, request: move, who: dana, object: object, approvers: ["olga", "marc"], data: ["alias": "production"]), in: database)
-                try database.move(.init(record: record, name: "policies", alias: "production", from: version == 1 ? nil : version - 1, to: version, approval: ID()))
+                _ = try log.record(in: database) { record, _ throws(Fault) in
+                    try database.move(.init(record: record, name: "policies", alias: "production", from: version == 1 ? nil : version - 1, to: version, approval: ID()))
+                    return (.outcome(.modelPromote, .ok, request: move, who: dana, object: object, approvers: ["olga", "marc"], data: ["alias": "production"]), ())
+                }
             }
         }
     }
@@ -209,6 +213,17 @@ func tamper(_ state: String, _ sql: String) async throws {
         ("UPDATE tree_head SET root = zeroblob(32) WHERE size = (SELECT max(size) FROM tree_head)", "not what its note signs"),
         ("UPDATE cosignature SET line = replace(line, 'A', 'B')", "tree_head"),
         ("UPDATE meta SET value = 'bank.example/forge-2/audit' WHERE key = 'origin'", "meta.origin"),
+        ("UPDATE meta SET value = value + 1 WHERE key = 'created'", "a row under it was changed, added or removed (meta)"),
+        ("UPDATE wrapped_key SET wrapped = x'02' WHERE record = (SELECT min(record) FROM blob)", "(blob_key, blob, blob_segment, model, model_version, model_file)"),
+        ("INSERT INTO wrapped_key SELECT randomblob(16), 'run', subject, project, version, wrapped, created, record FROM wrapped_key LIMIT 1", "(wrapped_key, blob_key, blob"),
+        ("INSERT INTO wrapped_key SELECT randomblob(16), 'run', subject, project, version, wrapped, created, (SELECT max(seq) FROM leaf) FROM wrapped_key LIMIT 1", "rows stand under it (wrapped_key) and it names none"),
+        ("DELETE FROM witness", "is not by a known witness"),
+        ("DELETE FROM cosignature; DELETE FROM witness", "the rows that stood under it are gone"),
+        ("UPDATE blob SET digest = zeroblob(32)", "a row under it was changed"),
+        ("UPDATE model_version SET trained_by = 'marc' WHERE version = 2", "a row under it was changed"),
+        ("UPDATE model SET record = record + 1", "a row under it was changed, added or removed (blob_key"),
+        ("UPDATE receipt SET app = 'marc' WHERE record = (SELECT max(record) FROM receipt)", "the row of its receipt differs"),
+        ("UPDATE alias SET record = 3", "another record than that of its last move"),
     ]) func `an edited row is named`(sql: String, expected: String) async throws {
         let scratch = try Scratch("copy")
         let state = try await copied(scratch)
@@ -239,12 +254,13 @@ func tamper(_ state: String, _ sql: String) async throws {
             try database.forEachLeaf(from: 0, to: .max >> 1) { _, bytes, _ in leaves.append(bytes) }
         }
         var edge = TreeEdge()
-        var sql = drop("leaf") + drop("node") + "BEGIN; DELETE FROM node; "
+        var sql = drop("leaf") + drop("node") + drop("receipt") + "BEGIN; DELETE FROM node; "
         for (index, old) in leaves.enumerated() {
             let bytes = change(UInt64(index), old)
             let hash = Merkle.leafHash(bytes)
             if bytes != old {
                 sql += "UPDATE leaf SET bytes = x'\(Hex.encode(bytes))', hash = x'\(hash.hex)' WHERE seq = \(index); UPDATE record_index SET who = 'dora' WHERE seq = \(index); "
+                sql += "UPDATE receipt SET app = 'dora' WHERE record = \(index); "
             }
             for (node, hash) in edge.append(hash) { sql += "INSERT INTO node VALUES (\(node.level), \(node.index), x'\(hash.hex)'); " }
         }
@@ -311,6 +327,10 @@ func tamper(_ state: String, _ sql: String) async throws {
             #expect(result.code == 1 && result.output.contains(blob), "blob at \(place): \(result.output)")
         }
         #expect(try await flip("registry.sqlite", at: 0).code != 0)
+        for place in [0, -1] {
+            let result = try await flip("keyslots.json", at: place)
+            #expect(result.code == 1 && result.output.contains("keyslots.json"), "key slots at \(place): \(result.output)")
+        }
         let wal = "registry.sqlite-wal"
         if let size = try Path.information(Path.join(state, wal))?.size, size > 9000 {
             for place in [2, 40, 60, 5000, 9000] {
@@ -319,6 +339,71 @@ func tamper(_ state: String, _ sql: String) async throws {
             }
         }
         #expect(try await Built.verify(state).code == 0)
+    }
+
+    @Test func `missing or foreign key slots are named, and so is a reserve that holds something`() async throws {
+        let history = try await History.made.value
+        let scratch = try Scratch("flips")
+        let state = scratch.file("state")
+        try copy(history.state, to: state)
+        try Durable.remove(Path.join(state, "keyslots.json"))
+        #expect(try await Built.verify(state).output.contains("keyslots.json: missing"))
+        try Durable.replace(Path.join(state, "keyslots.json"), with: Bench.slots)
+        #expect(try await Built.verify(state).code == 0)
+        try Durable.replace(Path.join(state, "reserve"), with: [UInt8](repeating: 0, count: 70_000) + [1])
+        #expect(try await Built.verify(state).output.contains("reserve: something stands"))
+    }
+
+    /// forge-admin's directory as docs/formats/admin-state.md lays it out, written here by hand: the verifier reads the page, not our code.
+    @Test func `a changed byte in any of forge-admin's files is caught and the file named`() async throws {
+        let history = try await History.made.value
+        let scratch = try Scratch("flips")
+        let (state, admin) = (scratch.file("state"), scratch.file("admin"))
+        try copy(history.state, to: state)
+        try Durable.makeDirectory(admin)
+        func summed(_ content: [UInt8]) -> [UInt8] { Array("forge-admin-v1 \(Digest.sha256(content))\n".utf8) + content }
+        var files: [String: [UInt8]] = [:]
+        let note = try SignedNote(parsing: File(history.admin + "/witness/checkpoint", .read).readAll(limit: .kib(64)))
+        let memory: JSON = ["v": 1, "log": .string(Bench.signer().key.description), "head": .string(note.text)]
+        files["witness.json"] = summed(memory.canonical)
+        files["site.json"] = summed(Array("{\"persons\":[]}".utf8))
+        files["policy.json"] = summed(Array("{\"digest\":\"none\"}".utf8))
+        files["epoch"] = summed(Array("1025".utf8))
+        for name in ["approvals.journal", "appkeys.journal"] {
+            var (lines, last): ([UInt8], String) = ([], "")
+            for number in 0..<3 as Range<Int64> {
+                var members: JSON.Object = ["event": "noted", "text": .string("a \"quoted\" word,\u{1}\n\(number)"), "t": .int(number), "list": [true, ["x": -1]]]
+                last = Digest.sha256(Array(last.utf8) + JSON.object(members).canonical).hex
+                members["h"] = .string(last)
+                lines += JSON.object(members).canonical + [0x0a]
+            }
+            files[name] = lines
+        }
+        let snapshot = Ed25519.PrivateKey()
+        files["snapshot.key"] = snapshot.seed.reveal()
+        files["witness.key"] = try File(history.admin + "/witness.key", .read).readAll(limit: .kib(1))
+        for (name, bytes) in files { try Durable.replace(Path.join(admin, name), with: bytes) }
+        let pin = Path.join(state, "admin.key")
+        try Durable.replace(pin, with: Array(Base64.encode(snapshot.publicKey.raw).utf8))
+        let clean = try await Built.verify(state, "--state-of-admin", admin)
+        #expect(clean.code == 0, "\(clean.output)")
+        for (name, bytes) in files.sorted(by: { $0.key < $1.key }) {
+            for at in [0, bytes.count / 2, bytes.count - 1] {
+                var changed = bytes
+                changed[at] ^= 0x04
+                try Durable.replace(Path.join(admin, name), with: changed)
+                let result = try await Built.verify(state, "--quiet", "--state-of-admin", admin)
+                #expect(result.code == 1 && result.output.contains(name), "\(name) at \(at): \(result.output)")
+            }
+            try Durable.replace(Path.join(admin, name), with: bytes)
+        }
+        // A line taken out of the middle of a journal.
+        let votes = try #require(files["approvals.journal"]).split(separator: 0x0a)
+        try Durable.replace(Path.join(admin, "approvals.journal"), with: Array(votes[0]) + [0x0a] + Array(votes[2]) + [0x0a])
+        #expect(try await Built.verify(state, "--state-of-admin", admin).output.contains("approvals.journal, line 2"))
+        try Durable.replace(Path.join(admin, "approvals.journal"), with: try #require(files["approvals.journal"]))
+        try Durable.replace(pin, with: Array(Base64.encode(Ed25519.PrivateKey().publicKey.raw).utf8))
+        #expect(try await Built.verify(state, "--state-of-admin", admin).output.contains("not two halves of one key"))
     }
 
     /// A page has room that nothing uses, so not every byte of a database means something. Whatever a flip changes for a reader is caught.

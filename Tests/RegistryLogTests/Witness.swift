@@ -19,6 +19,7 @@ final class Witness {
         self.key = key
         signer = NoteSigner(key) { secret.sign($0) }
         state = WitnessState(log: log)
+        try Durable.replace(Path.join(admin, "witness.key"), with: secret.seed.reveal())
         try Durable.replace(Path.join(directory, "vkey"), with: Array((key.description + "\n").utf8))
         try Durable.replace(Path.join(directory, "log.vkey"), with: Array((log.description + "\n").utf8))
     }

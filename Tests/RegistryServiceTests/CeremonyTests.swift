@@ -52,6 +52,29 @@ import Testing
         await store.remove()
     }
 
+    @Test func `changed key slots are named before any secret is tried`() async throws {
+        var store = try await StoreFixture.open()
+        try await store.initialise()
+        await store.stop()
+        // Flips go before the secret, so that none of them can pass for a mistyped one.
+        let path = Path.join(store.directory, "keyslots.json")
+        let bytes = try File(path, .read).readAll(limit: .kib(64))
+        for at in [0, bytes.count / 2, bytes.count - 1] {
+            var changed = bytes
+            changed[at] ^= 1
+            try Durable.replace(path, with: changed)
+            store = try await StoreFixture.open(store.directory)
+            let fault = await #expect(throws: Fault.self) { _ = try await store.client("olga").unseal(.init(passphrase: StoreFixture.passphrase)) }
+            #expect(fault?.code == "vault.keyslots_changed" && fault?.message.contains("keyslots.json") == true, "byte \(at)")
+            #expect(store.registry.vault.isSealed)
+            await store.stop()
+        }
+        try Durable.replace(path, with: bytes)
+        store = try await StoreFixture.open(store.directory)
+        #expect(try await !store.client("olga").unseal(.init(passphrase: StoreFixture.passphrase)).isSealed)
+        await store.remove()
+    }
+
     @Test func `sealed, the store gives nothing, the log still grows, and unsealing signs the tail`() async throws {
         let store = try await StoreFixture.open()
         try await store.initialise()

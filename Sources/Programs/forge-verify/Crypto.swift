@@ -69,6 +69,15 @@ enum Ed25519 {
         guard unsafe EVP_DigestVerifyInit(context, nil, nil, nil, handle) == 1 else { return false }
         return unsafe EVP_DigestVerify(context, signature, signature.count, message, message.count) == 1
     }
+
+    /// The public half of a seed.
+    static func publicKey(of seed: [UInt8]) -> [UInt8]? {
+        guard seed.count == 32, let handle = unsafe EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, nil, seed, seed.count) else { return nil }
+        defer { unsafe EVP_PKEY_free(handle) }
+        var out = [UInt8](repeating: 0, count: 32)
+        var count = out.count
+        return unsafe EVP_PKEY_get_raw_public_key(handle, &out, &count) == 1 && count == 32 ? out : nil
+    }
 }
 
 enum Text {

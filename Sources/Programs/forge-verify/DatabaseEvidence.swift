@@ -13,6 +13,10 @@ final class DatabaseEvidence: Evidence {
     private let rows: Statement
     private let found: Statement
     private let details: Statement
+    private let receipts: Statement
+    private let under: RowsEvidence
+    /// What the latest record that speaks of them says of `keyslots.json`.
+    private var keyslots: String?
     private(set) var cosigned: UInt64 = 0
     private(set) var signers: [(name: String, time: UInt64)] = []
     private(set) var blobs = 0
@@ -53,6 +57,8 @@ final class DatabaseEvidence: Evidence {
             """)
         found = try database.prepare("SELECT seq, act, phase, dec, who, obj_type, obj_id, req, unit, t FROM record_index ORDER BY seq")
         details = try database.prepare("SELECT salt, bytes FROM detail WHERE seq = ?")
+        receipts = try database.prepare("SELECT model, app, created FROM receipt WHERE record = ?")
+        under = try RowsEvidence(database, sha)
         let keys = try database.prepare("SELECT name, vkey FROM witness ORDER BY name")
         while try keys.next() {
             let key = try Place.name("witness \(keys[0].text ?? "")") { try Key(keys[1].text ?? "", sha) }
@@ -101,10 +107,22 @@ final class DatabaseEvidence: Evidence {
             text(object?["id"]?.string), .blob(Text.unhex(leaf.request) ?? []), .text(leaf.unit), .int(leaf.time),
         ]
         for (column, value) in expected.enumerated() where found[column] != value { throw Bad("record_index differs from it in column \(column)") }
+        if leaf.unit == "registry", let named = leaf.value["data"]?["keyslots"]?.string { keyslots = named }
+        try checkReceipt(leaf)
+        try under.check(leaf)
         details.bind(Int64(leaf.seq))
         if try details.next() {
             guard let salt = details[0].blob, let bytes = details[1].blob, leaf.value["dc"]?.string == sha.hash(salt + bytes).spelled else { throw Bad("its erasable text is not the one it commits to") }
         }
+    }
+
+    /// A receipt's row repeats what its record says.
+    private func checkReceipt(_ leaf: Leaf) throws {
+        receipts.bind(Int64(leaf.seq))
+        guard try receipts.next() else { return }
+        let object = leaf.value["obj"]
+        let model = object.map { "\($0["id"]?.string ?? "")" + ($0["version"]?.string.map { "@\($0)" } ?? "") } ?? ""
+        guard receipts[0].text == model, receipts[1].text == leaf.value["who"]?["id"]?.string, receipts[2].int == leaf.time else { throw Bad("the row of its receipt differs from it") }
     }
 
     func nextRow() throws -> CatalogRow? {
@@ -138,9 +156,28 @@ final class DatabaseEvidence: Evidence {
         if let name = try database.one("SELECT m.name || ':' || m.alias FROM alias_move AS m WHERE NOT EXISTS (SELECT 1 FROM alias AS a WHERE a.name = m.name AND a.alias = m.alias)")?.text {
             throw Bad("alias \(name): it moved, and its row is gone")
         }
+        if let name = try database.one("SELECT a.name || ':' || a.alias FROM alias AS a WHERE a.record IS NOT (SELECT max(record) FROM alias_move AS m WHERE m.name = a.name AND m.alias = a.alias)")?.text {
+            throw Bad("alias \(name): it names another record than that of its last move")
+        }
         try checkModels()
         try checkDatasets()
         try checkBlobs()
+        try under.finish()
+        try checkFiles()
+    }
+
+    /// The files beside the database (docs/formats/catalog.md §6).
+    private func checkFiles() throws {
+        let slots = root + "/keyslots.json"
+        if let keyslots {
+            guard sha.hash(try Files.read(slots, limit: 1 << 16)).spelled == keyslots else { throw Bad("keyslots.json: not the file that the log names; the store's keys are behind it") }
+        } else if Files.isThere(slots) {
+            throw Bad("keyslots.json: no record of the log names this file")
+        }
+        let reserve = root + "/reserve"
+        guard Files.isThere(reserve) else { return }
+        var file = try OpenFile(reserve)
+        while let piece = try file.next(1 << 20) { guard piece.allSatisfy({ $0 == 0 }) else { throw Bad("reserve: something stands where only zeroes are kept") } }
     }
 
     /// A model's digest is that of its files (docs/formats/model.md); its envelopes are those its record names.

@@ -27,7 +27,7 @@ struct Leaf {
     private static let facts: [String: Kind] = {
         var table: [String: Kind] = [:]
         func put(_ names: String, _ kind: Kind) { for name in names.split(separator: " ") { table[String(name)] = kind } }
-        put("digest manifest recipe tokenizer dataset model_digest provenance policy vote payload request_commitment answer_commitment root report heldout entities code_digest", .digest)
+        put("digest manifest recipe tokenizer dataset model_digest provenance policy vote payload request_commitment answer_commitment root report heldout entities code_digest rows keyslots", .digest)
         put("datasets digests", .digests)
         put("run receipt approval key app upload blob evaluation request", .id)
         put("bytes files documents accepted refused duplicates findings tokens prompt_tokens completion_tokens step steps epoch size from to count votes threshold", .integer)

@@ -83,6 +83,9 @@ enum Column: Hashable {
         }
     }
 
+    /// Columns of a row.
+    var count: Int { Int(unsafe sqlite3_column_count(statement)) }
+
     subscript(column: Int) -> Column {
         let column = Int32(column)
         switch unsafe sqlite3_column_type(statement, column) {

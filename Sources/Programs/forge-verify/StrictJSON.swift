@@ -18,6 +18,34 @@ enum Value: Hashable {
     var array: [Value]? { if case .array(let value) = self { value } else { nil } }
     var members: [Member]? { if case .object(let value) = self { value } else { nil } }
 
+    /// The one spelling.
+    var canonical: [UInt8] {
+        switch self {
+        case .bool(let value): return Array(value ? "true".utf8 : "false".utf8)
+        case .int(let value): return Array(String(value).utf8)
+        case .string(let value): return Value.quoted(value)
+        case .array(let items): return [UInt8(ascii: "[")] + Array(items.map(\.canonical).joined(separator: [UInt8(ascii: ",")])) + [UInt8(ascii: "]")]
+        case .object(let members):
+            let pairs = members.map { Value.quoted($0.name) + [UInt8(ascii: ":")] + $0.value.canonical }
+            return [UInt8(ascii: "{")] + Array(pairs.joined(separator: [UInt8(ascii: ",")])) + [UInt8(ascii: "}")]
+        }
+    }
+
+    private static func quoted(_ text: String) -> [UInt8] {
+        let short: [UInt8: Character] = [0x08: "b", 0x09: "t", 0x0a: "n", 0x0c: "f", 0x0d: "r", 0x22: "\"", 0x5c: "\\"]
+        var bytes = [UInt8(ascii: "\"")]
+        for byte in text.utf8 {
+            if let letter = short[byte] {
+                bytes += [UInt8(ascii: "\\")] + Array(letter.utf8)
+            } else if byte < 0x20 {
+                bytes += Array("\\u00".utf8) + Array(Text.hex([byte]).utf8)
+            } else {
+                bytes.append(byte)
+            }
+        }
+        return bytes + [UInt8(ascii: "\"")]
+    }
+
     subscript(name: String) -> Value? {
         guard case .object(let members) = self else { return nil }
         return members.first { $0.name == name }?.value

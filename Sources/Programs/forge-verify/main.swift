@@ -71,6 +71,7 @@ func verify(_ options: Options) throws {
     let database = isArchive ? nil : try DatabaseEvidence(options.path, given: given, sha: sha)
     guard let evidence: any Evidence = archive ?? database, let log = archive?.logKey ?? database?.logKey else { return }
     let witnesses = archive?.witnessKeys ?? database?.witnessKeys ?? []
+    if let admin, let path = options.admin { try admin.checkKeys(path, witnesses: witnesses, pin: isArchive ? nil : options.path + "/admin.key") }
 
     var outside: [(place: String, size: UInt64, root: Hash)] = [admin?.head].compactMap(\.self)
     if let path = options.witness {
