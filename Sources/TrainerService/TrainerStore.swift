@@ -1,9 +1,10 @@
 package import ForgeCore
+import ForgeCrypto
 import ForgeHTTP
 import ForgeOS
 package import TrainerAPI
 
-/// The trainer's state on disk. Every change of a record is durable when it returns.
+/// The trainer's state on disk (docs/formats/trainer-state.md). Every change of a record is durable when it returns.
 ///
 /// ```
 /// state/datasets/<id>/{dataset.json, documents.blob, index.blob}     state/incoming/<id>/   (a data set on its way in)
@@ -44,11 +45,18 @@ package actor TrainerStore {
     }
 
     private static func read<Value: Decodable>(_ path: String) throws(Fault) -> Value {
-        do throws(Fault) { return try Wire.decode(from: try File(path, .read).readAll(limit: .mib(64)), "`\(Path.name(path))`") } catch {
+        do throws(Fault) {
+            let bytes = try File(path, .read).readAll(limit: .mib(64))
+            let content = Array(bytes.drop { $0 != 0x0a }.dropFirst())
+            guard summed(content) == bytes else { throw Fault(.environment, "trainer.record", "its checksum does not match its content") }
+            return try Wire.decode(from: content, "`\(Path.name(path))`")
+        } catch {
             throw Fault(
                 .environment, "trainer.record", "cannot read a record of the trainer", why: error.message, remedy: "set `\(path)` aside and start forged again", detail: path)
         }
     }
+
+    private static func summed(_ content: [UInt8]) -> [UInt8] { Array("forge-trainer-v1 \(Digest.sha256(content))\n".utf8) + content }
 
     package nonisolated func incoming(_ id: ID) -> String { Path.join(root, "incoming", id.description) }
     package nonisolated func directory(ofDataset id: ID) -> String { Path.join(root, "datasets", id.description) }
@@ -70,7 +78,7 @@ package actor TrainerStore {
     /// Takes a finished one from `incoming`.
     package func insert(_ record: DatasetRecord) throws(Fault) {
         let from = incoming(record.view.id)
-        try Durable.create(Path.join(from, "dataset.json"), with: try Wire.encode(record))
+        try Durable.create(Path.join(from, "dataset.json"), with: TrainerStore.summed(try Wire.encode(record)))
         try Durable.move(from, to: directory(ofDataset: record.view.id))
         datasets[record.view.id] = record
     }
@@ -92,7 +100,7 @@ package actor TrainerStore {
 
     package func insert(_ record: RunRecord) throws(Fault) {
         try Durable.makeDirectory(directory(ofRun: record.id))
-        try Durable.create(Path.join(directory(ofRun: record.id), "run.json"), with: try Wire.encode(record))
+        try Durable.create(Path.join(directory(ofRun: record.id), "run.json"), with: TrainerStore.summed(try Wire.encode(record)))
         runs[record.id] = record
     }
 
@@ -101,7 +109,7 @@ package actor TrainerStore {
         guard var record = runs[id] else { preconditionFailure("a run that is updated is there") }
         change(&record)
         guard record != runs[id] else { return record }
-        try Durable.replace(Path.join(directory(ofRun: id), "run.json"), with: try Wire.encode(record))
+        try Durable.replace(Path.join(directory(ofRun: id), "run.json"), with: TrainerStore.summed(try Wire.encode(record)))
         runs[id] = record
         wake(id)
         return record

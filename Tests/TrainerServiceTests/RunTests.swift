@@ -75,6 +75,23 @@ import TrainerAPI
             // Of the run only its record and numbers stay.
             let left = try Path.list(bench.trainer.store.directory(ofRun: run.id)).sorted()
             #expect(left == ["lock", "metrics.jsonl", "run.json"])
+
+            // A record that was changed stops the next start, by name.
+            let folder = bench.trainer.store.directory(ofRun: run.id)
+            let root = Path.parent(Path.parent(folder))
+            #expect(try await TrainerStore(root).allRuns().map(\.id) == [run.id])
+            let dataset = Path.join(root, "datasets", try Path.list(Path.join(root, "datasets"))[0], "dataset.json")
+            for path in [Path.join(folder, "run.json"), dataset] {
+                let bytes = try File(path, .read).readAll(limit: .mib(1))
+                for at in [0, bytes.count / 2, bytes.count - 1] {
+                    var changed = bytes
+                    changed[at] ^= 1
+                    try Durable.replace(path, with: changed)
+                    let fault = #expect(throws: Fault.self) { try TrainerStore(root) }
+                    #expect(fault?.code == "trainer.record" && fault?.detail.contains(path) == true, "\(path) at \(at)")
+                }
+                try Durable.replace(path, with: bytes)
+            }
         }
     }
 
