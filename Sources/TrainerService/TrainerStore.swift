@@ -14,6 +14,8 @@ package actor TrainerStore {
     private let thread = ThreadExecutor("trainer-store")
     package nonisolated var unownedExecutor: UnownedSerialExecutor { unsafe thread.asUnownedSerialExecutor() }
 
+    static let recordName = "run.json"
+
     private let root: String
     private var datasets: [ID: DatasetRecord] = [:]
     private var runs: [ID: RunRecord] = [:]
@@ -33,7 +35,10 @@ package actor TrainerStore {
             datasets[record.view.id] = record
         }
         for name in try Path.list(Path.join(root, "runs")) {
-            let path = Path.join(root, "runs", name, "run.json")
+            let path = Path.join(root, "runs", name, TrainerStore.recordName)
+            for leftover in try Path.list(Path.parent(path)) where Durable.isTemporary(leftover) && !TrainingJob.isLeftover(leftover) {
+                try Durable.remove(Path.join(Path.parent(path), leftover))
+            }
             // A directory without a record was made by a submission that never was acknowledged.
             guard try Path.information(path) != nil else {
                 try Path.removeTree(Path.join(root, "runs", name))
@@ -100,7 +105,7 @@ package actor TrainerStore {
 
     package func insert(_ record: RunRecord) throws(Fault) {
         try Durable.makeDirectory(directory(ofRun: record.id))
-        try Durable.create(Path.join(directory(ofRun: record.id), "run.json"), with: TrainerStore.summed(try Wire.encode(record)))
+        try Durable.create(Path.join(directory(ofRun: record.id), TrainerStore.recordName), with: TrainerStore.summed(try Wire.encode(record)))
         runs[record.id] = record
     }
 
@@ -109,7 +114,7 @@ package actor TrainerStore {
         guard var record = runs[id] else { preconditionFailure("a run that is updated is there") }
         change(&record)
         guard record != runs[id] else { return record }
-        try Durable.replace(Path.join(directory(ofRun: id), "run.json"), with: TrainerStore.summed(try Wire.encode(record)))
+        try Durable.replace(Path.join(directory(ofRun: id), TrainerStore.recordName), with: TrainerStore.summed(try Wire.encode(record)))
         runs[id] = record
         wake(id)
         return record

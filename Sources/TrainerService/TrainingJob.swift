@@ -32,9 +32,12 @@ struct TrainingJob: ~Copyable {
     private func path(_ name: String) -> String { Path.join(training.directory, name) }
     private var header: SealedHeader { SealedHeader(blob: ID(), project: training.project, store: training.store) }
 
+    /// What a worker that was killed left in the run's directory. The daemon writes its record there too, at any moment: that one is not ours to remove.
+    static func isLeftover(_ name: String) -> Bool { Durable.isTemporary(name) && !name.hasPrefix(".\(TrainerStore.recordName).") }
+
     func run() throws(Fault) {
         let recipe = try Recipe(parsing: Array(training.recipe.utf8))
-        for name in try Path.list(training.directory) where Durable.isTemporary(name) { try Path.removeTree(path(name)) }
+        for name in try Path.list(training.directory) where TrainingJob.isLeftover(name) { try Path.removeTree(path(name)) }
         let (tokenizer, tokenizerFile) = try tokenizer(recipe)
         guard !stop.isSet else { return try channel.send(WorkerReport.stopped(step: 0)) }
         let shard = try shard(tokenizer, .sha256(tokenizerFile))

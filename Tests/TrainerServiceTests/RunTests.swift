@@ -76,6 +76,13 @@ import TrainerAPI
             let left = try Path.list(bench.trainer.store.directory(ofRun: run.id)).sorted()
             #expect(left == ["lock", "metrics.jsonl", "run.json"])
 
+            // A worker clears away what the one before left half written, and never the record that the daemon is writing beside it.
+            #expect(TrainingJob.isLeftover(".train.blob.0123456789ab.tmp") && !TrainingJob.isLeftover(".run.json.0123456789ab.tmp"))
+            let half = Path.join(bench.trainer.store.directory(ofRun: run.id), ".run.json.0123456789ab.tmp")
+            try Durable.replace(half, with: [1])
+            _ = try TrainerStore(Path.parent(Path.parent(Path.parent(half))))
+            #expect(try Path.information(half) == nil, "the next daemon takes it away")
+
             // A record that was changed stops the next start, by name.
             let folder = bench.trainer.store.directory(ofRun: run.id)
             let root = Path.parent(Path.parent(folder))
