@@ -218,6 +218,8 @@ func tamper(_ state: String, _ sql: String) async throws {
         ("INSERT INTO wrapped_key SELECT randomblob(16), 'run', subject, project, version, wrapped, created, record FROM wrapped_key LIMIT 1", "(wrapped_key, blob_key, blob"),
         ("INSERT INTO wrapped_key SELECT randomblob(16), 'run', subject, project, version, wrapped, created, (SELECT max(seq) FROM leaf) FROM wrapped_key LIMIT 1", "rows stand under it (wrapped_key) and it names none"),
         ("DELETE FROM witness", "is not by a known witness"),
+        ("UPDATE cosignature SET name = 'bank.example/forge-2/admin'", "under another name than its own"),
+        ("DELETE FROM wrapped_key WHERE purpose = 'blob'", "a row of blob refers to a row of wrapped_key that is not there"),
         ("DELETE FROM cosignature; DELETE FROM witness", "the rows that stood under it are gone"),
         ("UPDATE blob SET digest = zeroblob(32)", "a row under it was changed"),
         ("UPDATE model_version SET trained_by = 'marc' WHERE version = 2", "a row under it was changed"),

@@ -38,13 +38,14 @@ final class DatabaseEvidence: Evidence {
         guard case .text("ok")? = try database.one("PRAGMA integrity_check(1)") else {
             throw Bad("\(file): SQLite finds it damaged: \(try database.one("PRAGMA integrity_check(1)")?.text ?? "")")
         }
-        if try database.prepare("PRAGMA foreign_key_check").next() { throw Bad("\(file): a row refers to a row that is not there") }
+        let strays = try database.prepare("PRAGMA foreign_key_check")
+        if try strays.next() { throw Bad("\(file): a row of \(strays[0].text ?? "") refers to a row of \(strays[2].text ?? "") that is not there") }
         guard let line = try database.one("SELECT value FROM meta WHERE key = 'log_vkey'")?.text else { throw Bad("\(file): it names no key of the log") }
         logKey = try Place.name("meta.log_vkey") { try Key(line, sha) }
         guard logKey.type == 1, given == nil || given == logKey else { throw Bad("meta.log_vkey: not the key that was given") }
         guard try database.one("SELECT value FROM meta WHERE key = 'origin'")?.text == logKey.name else { throw Bad("meta.origin: not the name of the log's key") }
         heads = try database.prepare("SELECT size, root, note FROM tree_head ORDER BY size")
-        cosignatures = try database.prepare("SELECT line FROM cosignature WHERE size = ? ORDER BY name")
+        cosignatures = try database.prepare("SELECT line, name FROM cosignature WHERE size = ? ORDER BY name")
         leaves = try database.prepare("SELECT seq, bytes, hash FROM leaf ORDER BY seq")
         nodes = try database.prepare("SELECT hash FROM node WHERE level = ? AND idx = ?")
         rows = try database.prepare(
@@ -72,16 +73,17 @@ final class DatabaseEvidence: Evidence {
         guard let size = heads[0].int, let root = heads[1].blob, let note = heads[2].text else { throw Bad("tree_head: a row does not read") }
         let place = "tree_head \(size)"
         var text = note
-        var lines = 0
+        var names: Set<String> = []
         cosignatures.bind(size)
         while try cosignatures.next() {
             text += (cosignatures[0].text ?? "") + "\n"
-            lines += 1
+            names.insert(cosignatures[1].text ?? "")
         }
         let checkpoint = try Place.name(place) { try Checkpoint(Array(text.utf8), log: logKey, witnesses: witnessKeys) }
         guard checkpoint.size == UInt64(size), checkpoint.root.bytes == root else { throw Bad("\(place): its columns are not what its note signs") }
-        guard checkpoint.witnesses.count == lines else { throw Bad("\(place): a cosignature is not by a known witness") }
-        if lines > 0 { (cosigned, signers) = (checkpoint.size, checkpoint.witnesses) }
+        guard checkpoint.witnesses.count == names.count else { throw Bad("\(place): a cosignature is not by a known witness") }
+        guard checkpoint.witnesses.allSatisfy({ names.contains($0.name) }) else { throw Bad("\(place): a cosignature stands under another name than its own") }
+        if !names.isEmpty { (cosigned, signers) = (checkpoint.size, checkpoint.witnesses) }
         return (place, checkpoint.size, checkpoint.root)
     }
 
