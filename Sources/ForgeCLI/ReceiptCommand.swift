@@ -89,16 +89,11 @@ struct ReceiptCommand: AsyncParsableCommand {
                     guard try Path.information(file)?.kind == .file else { return nil }
                     return try File(file, .read).readAll(limit: .mib(64))
                 }
-                var missing = 0
-                for finding in findings {
-                    switch finding {
-                    case .changed(let path): checks.append(ReceiptCheck("documents", false, "`\(path)` was changed since it was read in"))
-                    case .missing: missing += 1
-                    }
-                }
-                let found = documents.documents.count - missing
+                for case .changed(let path) in findings { checks.append(ReceiptCheck("documents", false, "`\(path)` was changed since it was read in")) }
+                let found = documents.documents.count - findings.count
                 checks.append(
-                    ReceiptCheck("documents", missing == 0, "\(found) of \(documents.documents.count) documents of `\(dataset.name)` are in the folder and included in \(dataset.digest.short)"))
+                    ReceiptCheck(
+                        "documents", findings.isEmpty, "\(found) of \(documents.documents.count) documents of `\(dataset.name)` are in the folder, unchanged and included in \(dataset.digest.short)"))
             }
             return checks
         }
