@@ -132,7 +132,7 @@ typedef struct fk_ops {
 
     // -- layers -------------------------------------------------------------------------------------------------
     /// sum = x + add; out[n,d] = sum[n,d] * rstd[n] * w[d], rstd[n] = 1/sqrt(mean_d(sum^2) + eps)
-    /// `add` and `sum` may both be NULL (then sum is x); sum may alias x or add; rstd may be NULL.
+    /// `add` and `sum` may both be NULL (then sum is x); sum may alias x or add; rstd may be NULL. d ≥ 1: no mean is taken of nothing.
     fk_status (*rmsnorm_fwd)(float *out, float *sum, float *rstd, const float *x, const float *add, const float *w,
                              int64_t n, int64_t d, float eps, fk_stream s);
     /// dx[n,d] (+)= rstd (dy w - x rstd² mean_d(dy w x)); dw[d] += Σ_n dy x rstd, rows in order. dx may alias dy;

@@ -1,0 +1,181 @@
+// exact.c: every operation of every table on memory of exactly its own size, under AddressSanitizer and UndefinedBehaviorSanitizer.
+//
+// owns      allocation: each operand is a heap block of exactly the bytes its documentation names, at odd float offsets, so that one byte
+//           read or written beyond is an error; values are checked elsewhere (Tests/ForgeTensorTests)
+// flow      run.sh builds the kernels and this file with the sanitizers and runs it; one line `N passed, N failed, N skipped`
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "forge_kernels.h"
+
+static uint64_t state = 1;
+static float noise(void) {
+    state = state * 6364136223846793005u + 1442695040888963407u;
+    return (float)(int32_t)(state >> 32) * 0x1p-31f;
+}
+
+// Blocks of one call, freed together.
+static void *blocks[64];
+static int used;
+static void *exact(size_t bytes) {
+    void *block = malloc(bytes ? bytes : 1);
+    if (!block || used == 64) abort();
+    return blocks[used++] = block;
+}
+static float *floats(int64_t count) {
+    // The last float ends where the block ends; the first is not aligned to more than a float.
+    char *block = exact((size_t)count * 4 + 4);
+    float *at = (float *)(block + 4);
+    for (int64_t i = 0; i < count; i++) at[i] = noise();
+    return at;
+}
+static int32_t *ints(int64_t count) { return exact((size_t)count * 4); }
+static void done(void) {
+    while (used) free(blocks[--used]);
+}
+
+static int passed, failed;
+static void verdict(const char *table, const char *op, fk_status status) {
+    if (status == FK_OK) passed++;
+    else { failed++; fprintf(stderr, "%s %s: status %d\n", table, op, (int)status); }
+    done();
+}
+
+static const int64_t counts[] = {0, 1, 2, 3, 5, 13, 15, 16, 17, 31, 32, 33, 47, 65, 97};
+enum { COUNTS = sizeof counts / sizeof *counts };
+
+static void matrices(const fk_ops *t, fk_stream s) {
+    for (int a = 0; a < COUNTS; a++)
+        for (int b = 0; b < COUNTS; b++)
+            for (int c = 0; c < COUNTS; c += 1 + (a + b) % 2) {
+                const int64_t m = counts[a], k = counts[b], n = counts[c];
+                for (int way = 0; way < 8; way++) {
+                    const int bf16 = way & 1 ? FK_BF16 : 0, kn = way & 2, turned = way & 4;
+                    // Panels of bfloat16 pairs take whole pairs.
+                    float *packed = floats(fk_packed_count(bf16 ? k + k % 2 : k, n) / (bf16 ? 2 : 1));
+                    fk_status status = t->gemm_pack(packed, floats(k * n), k, n, kn ? n : k, (fk_layout)((kn ? FK_KN : FK_NK) | bf16), s);
+                    if (status == FK_OK)
+                        status = t->gemm(floats(m * n), floats(m * k), packed, m, k, n, turned ? 1 : k, turned ? m : 1, n, bf16 | (way & 1 ? FK_ACCUMULATE : 0), s);
+                    verdict(t->name, "gemm", status);
+                }
+                for (int q = FK_Q8; q <= FK_Q4; q++) {
+                    void *packed = exact(fk_quant_bytes(k, n, (fk_quant)q));
+                    const size_t workspace = fk_quant_workspace(m, k);
+                    fk_status status = t->quant_pack(packed, floats(k * n), k, n, k, (fk_quant)q, s);
+                    if (status == FK_OK) status = t->quant_unpack(floats(k * n), packed, k, n, k, (fk_quant)q, s);
+                    if (status == FK_OK) status = t->quant_gemm(floats(m * n), floats(m * k), packed, m, k, n, k, n, (fk_quant)q, exact(workspace), workspace, s);
+                    verdict(t->name, "quant_gemm", status);
+                }
+            }
+}
+
+static void layers(const fk_ops *t, fk_stream s) {
+    for (int a = 0; a < COUNTS; a++)
+        for (int b = 0; b < COUNTS; b++) {
+            const int64_t n = counts[a], d = counts[b], pairs = d / 2;
+            fk_status status = FK_OK;
+            float *x = floats(n * d), *rstd = floats(n), *w = floats(d);
+            if (d) status = t->rmsnorm_fwd(floats(n * d), floats(n * d), rstd, x, floats(n * d), w, n, d, 1e-5f, s);
+            if (d && status == FK_OK) status = t->rmsnorm_bwd(floats(n * d), floats(d), floats(n * d), x, w, rstd, n, d, a % 2, s);
+            verdict(t->name, "rmsnorm", status);
+
+            float *gu = floats(n * 2 * d);
+            status = t->swiglu_fwd(floats(n * d), gu, n, d, s);
+            if (status == FK_OK) status = t->swiglu_bwd(floats(n * 2 * d), floats(n * d), floats(n * d), gu, n, d, s);
+            verdict(t->name, "swiglu", status);
+
+            if (pairs) {
+                int32_t *position = ints(n);
+                for (int64_t i = 0; i < n; i++) position[i] = (int32_t)(i % 7);
+                const float *cosines = floats(7 * pairs), *sines = floats(7 * pairs);
+                for (int way = 0; way < 4; way++) {
+                    status = t->rope(floats(n * 3 * 2 * pairs), position, cosines, sines, n, 3, 2 * pairs, 3 * 2 * pairs, way & 1 ? FK_ROPE_INTERLEAVED : FK_ROPE_HALF, way & 2, s);
+                    if (status != FK_OK) break;
+                }
+                verdict(t->name, "rope", status);
+            }
+
+            const int64_t vocabulary = 11;
+            int32_t *ids = ints(n);
+            for (int64_t i = 0; i < n; i++) ids[i] = (int32_t)(i * 5 % vocabulary);
+            status = t->embed_fwd(floats(n * d), floats(vocabulary * d), ids, n, d, vocabulary, s);
+            if (status == FK_OK) status = t->embed_bwd(floats(vocabulary * d), floats(n * d), ids, n, d, vocabulary, s);
+            verdict(t->name, "embed", status);
+
+            int32_t *targets = ints(n);
+            for (int64_t i = 0; i < n; i++) targets[i] = i % 4 ? (int32_t)(i % vocabulary) : -1;
+            verdict(t->name, "logprob", t->logprob(floats(n), floats(n * vocabulary), targets, n, vocabulary, s));
+            for (int bf16 = 0; bf16 <= FK_BF16; bf16 += FK_BF16) {
+                int32_t *wanted = ints(n);
+                for (int64_t i = 0; i < n; i++) wanted[i] = i % 3 ? (int32_t)(i % vocabulary) : -1;
+                float *weight = floats(vocabulary * d), *nk = floats(fk_packed_count(d, vocabulary)), *kn = floats(fk_packed_count(vocabulary, d));
+                status = t->gemm_pack(nk, weight, d, vocabulary, d, (fk_layout)(FK_NK | bf16), s);
+                if (status == FK_OK) status = t->gemm_pack(kn, weight, vocabulary, d, d, (fk_layout)(FK_KN | bf16), s);
+                const size_t workspace = fk_linear_ce_workspace(d, vocabulary);
+                if (status == FK_OK)
+                    status = t->linear_ce(floats(n), floats(n * d), floats(vocabulary * d), floats(n * d), nk, kn, wanted, n, d, vocabulary, 0.5f, bf16, exact(workspace), workspace, s);
+                verdict(t->name, "linear_ce", status);
+            }
+
+            const int64_t e = n * d;
+            status = t->axpby(floats(e), 2, floats(e), 3, floats(e), e, s);
+            double sum;
+            if (status == FK_OK) status = t->sumsq(&sum, exact((size_t)fk_sumsq_partials(e) * 8), floats(e), e, s);
+            const fk_adamw step = {1e-3f, 0.9f, 0.95f, 1e-8f, 0.1f, 0.1f, 0.05f, 1};
+            if (status == FK_OK) {
+                float *v = floats(e);
+                for (int64_t i = 0; i < e; i++) v[i] *= v[i];
+                status = t->adamw(floats(e), floats(e), v, floats(e), e, &step, s);
+            }
+            uint16_t *half = exact((size_t)e * 2);
+            if (status == FK_OK) status = t->to_bf16(half, floats(e), e, s);
+            if (status == FK_OK) status = t->from_bf16(floats(e), half, e, s);
+            verdict(t->name, "elements", status);
+        }
+}
+
+static void attention(const fk_ops *t, fk_stream s) {
+    static const int64_t lengths[][4] = {{1, 0, 0, 0}, {5, 1, 0, 0}, {64, 65, 3, 0}, {130, 17, 0, 2}};
+    for (int l = 0; l < 4; l++)
+        for (int64_t d = 2; d <= 66; d += d < 16 ? 6 : 25)
+            for (int64_t group = 1; group <= 3; group++)
+                for (int64_t window = 0; window <= 40; window += 20) {
+                    int32_t *cu = ints(5);
+                    cu[0] = 0;
+                    for (int i = 0; i < 4; i++) cu[i + 1] = cu[i] + (int32_t)lengths[l][i];
+                    const int64_t n = cu[4], kv = 2, q = kv * group;
+                    const fk_attn_shape shape = {n, 4, q, kv, d, q * d, kv * d, q * d, window, 0.3f};
+                    float *queries = floats(n * q * d), *keys = floats(n * kv * d), *values = floats(n * kv * d), *out = floats(n * q * d), *lse = floats(n * q);
+                    fk_status status = t->attn_fwd(out, lse, queries, keys, values, cu, &shape, s);
+                    if (status == FK_OK)
+                        status = t->attn_bwd(floats(n * q * d), floats(n * kv * d), floats(n * kv * d), floats(n * q), floats(n * q * d), queries, keys, values, out, lse, cu, &shape, s);
+                    verdict(t->name, "attention", status);
+
+                    // Two sequences in blocks of three positions, the last block of each partly empty.
+                    const int64_t block = 3, places = n / block + 1, rows = 2;
+                    int32_t *table = ints(2 * places), *row_of = ints(rows), *position = ints(rows);
+                    for (int64_t i = 0; i < 2 * places; i++) table[i] = (int32_t)(2 * places - 1 - i);
+                    for (int32_t i = 0; i < rows; i++) row_of[i] = i, position[i] = i ? (int32_t)n - 1 : 0;
+                    const fk_paged_shape paged = {rows, q, kv, d, q * d, q * d, block, places, window, 0.3f};
+                    const int64_t pool = 2 * places * block * kv * d;
+                    verdict(t->name, "paged_attn", t->paged_attn(floats(rows * q * d), floats(rows * q * d), floats(pool), floats(pool), table, row_of, position, &paged, s));
+                }
+}
+
+int main(void) {
+    for (int level = FK_CPU_REFERENCE; level <= FK_CPU_AVX512; level++) {
+        const fk_ops *t = fk_cpu_ops((fk_cpu_level)level);
+        if (!t) continue;
+        for (int threads = 1; threads <= 2; threads++) {
+            fk_stream s;
+            if (t->stream_open(&s, threads, 0) != FK_OK) return 1;
+            layers(t, s);
+            attention(t, s);
+            if (threads == 2) matrices(t, s);
+            t->stream_close(s);
+        }
+    }
+    printf("%d passed, %d failed, 0 skipped\n", passed, failed);
+    return failed != 0;
+}
