@@ -35,10 +35,18 @@ static void done(void) {
     while (used) free(blocks[--used]);
 }
 
-static int passed, failed;
+// One test an operation of a table, however many shapes it was called with.
+static struct test { const char *table, *op; int calls, failures; } tests[64];
+static int count;
 static void verdict(const char *table, const char *op, fk_status status) {
-    if (status == FK_OK) passed++;
-    else { failed++; fprintf(stderr, "%s %s: status %d\n", table, op, (int)status); }
+    int i = 0;
+    while (i < count && (strcmp(tests[i].table, table) || strcmp(tests[i].op, op))) i++;
+    if (i == count) {
+        if (count == 64) abort();
+        tests[count++] = (struct test){table, op, 0, 0};
+    }
+    tests[i].calls++;
+    if (status != FK_OK && tests[i].failures++ == 0) fprintf(stderr, "%s %s: status %d\n", table, op, (int)status);
     done();
 }
 
@@ -176,6 +184,8 @@ int main(void) {
             t->stream_close(s);
         }
     }
-    printf("%d passed, %d failed, 0 skipped\n", passed, failed);
+    int calls = 0, failed = 0;
+    for (int i = 0; i < count; i++) calls += tests[i].calls, failed += tests[i].failures != 0;
+    printf("%d calls\n%d passed, %d failed, 0 skipped\n", calls, count - failed, failed);
     return failed != 0;
 }
