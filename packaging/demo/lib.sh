@@ -7,8 +7,19 @@
 if [ -t 1 ] && [ -z "${NO_COLOR-}" ]; then bold=$'\033[1m' dim=$'\033[2m' plain=$'\033[0m'; else bold='' dim='' plain=''; fi
 demo_began=$SECONDS
 
+# record ARGUMENT…: goes on as a child whose every word is also kept in .demo/transcript.raw; on a terminal it still sees a terminal.
+record() {
+    [ -z "${FORGE_DEMO_RECORDED-}" ] || return 0
+    mkdir -p .demo
+    export FORGE_DEMO_RECORDED=1
+    if [ -t 1 ] && command -v script >/dev/null; then exec script -qefc "packaging/demo/demo.sh $*" .demo/transcript.raw; fi
+    packaging/demo/demo.sh "$@" 2>&1 | tee -i .demo/transcript.raw
+    exit
+}
+
 heading() { printf '\n%s== %s%s   (%d:%02d)\n' "$bold" "$1" "$plain" $(((SECONDS - demo_began) / 60)) $(((SECONDS - demo_began) % 60)); }
-tell()    { printf '%s\n' "$*" | fold -s -w 110; }
+# A paragraph; what belongs to the line before it begins with a blank.
+tell()    { case $* in ' '*|…) ;; *) echo;; esac; printf '%s\n' "$*" | fold -s -w 110; }
 fail()    { printf '\ndemo: step %s stopped: %s\n' "${step:-?}" "$1" >&2; exit 1; }
 # A piece of Forge that is not in this build. It is said, and nothing that needs it is shown.
 not_yet() { printf '\ndemo: not yet: %s. The steps before this one are real; nothing after it was tried.\n' "$1" >&2; exit 69; }
@@ -27,7 +38,12 @@ for word in sys.argv[1:]:
 }
 need() { verb "$@" || not_yet "the verb \`forge $*\`"; }
 
-show() { printf '%s%s$ %s%s\n' "$dim" "${FORGE_DEMO_WHO-}" "$*" "$plain"; }
+# As it could be typed: a word with a blank is quoted.
+show() {
+    local word line=''
+    for word in "$@"; do case $word in '# '*) line+=" $word";; *' '*) line+=" '$word'";; *) line+=" $word";; esac; done
+    printf '%s%s$%s%s\n' "$dim" "${FORGE_DEMO_WHO-}" "$line" "$plain"
+}
 # run COMMAND…: shown, run, its output shown; a failure ends the demo.
 run() { show "$@"; "$@" || fail "\`$*\` ended with $?"; }
 # refused CODE PATTERN COMMAND…: must end with CODE and say something that matches PATTERN.

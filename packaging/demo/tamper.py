@@ -133,7 +133,7 @@ def main():
         forge(copy)
         command = [w.replace("{archive}", str(copy)).replace("{witness}", str(witness)) for w in verifier]
         done = subprocess.run(command, capture_output=True, text=True, timeout=600)
-        said = (done.stderr.strip() or done.stdout.strip()).split("\n")
+        said = (done.stderr.strip() or done.stdout.strip()).replace(str(scratch) + "/", "").split("\n")
         right = (done.returncode != 0 and bool(said[0])) if refuse else done.returncode == 0
         passed += right
         verdict = ("caught" if refuse else "verifies") if right else ("MISSED" if refuse else "DOES NOT VERIFY")
@@ -154,4 +154,5 @@ def main():
     sys.exit(0 if all(results) else 1)
 
 
-main()
+if __name__ == "__main__":
+    main()

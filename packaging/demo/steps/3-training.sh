@@ -1,4 +1,4 @@
-heading '3. A tokenizer and a model, twice, to the same bit'
+heading '3. A tokenizer and a model, twice, to the same bit; and two more seeds'
 need train; need run watch; need run show
 tell "The recipe $recipe trains a byte-level BPE tokenizer and a small decoder of the Mistral architecture. One run is left alone. The other, in a second root with keys of its own, has its worker and then its daemon killed with SIGKILL on the way, and goes on. Both must end in the same model digest."
 
@@ -38,12 +38,14 @@ site twin >.demo/twin.yaml
     second=$(newest) || fail 'no run was queued at the second root'
     reaches "$second" 30
     victim=$(worker_of twin); [ -n "$victim" ] || fail 'the run has no worker process of its own'
-    show kill -KILL "$victim" '# the worker'; kill -KILL "$victim"; tell "  killed at $(percent "$second") %"
+    at=$(percent "$second")
+    show kill -KILL "$victim" '# the worker'; kill -KILL "$victim"; tell "  killed at $at %"
     # One dead worker is a failed attempt: the run goes on by itself, or asks to be resumed.
     sleep 3; [ "$(of "$second" state)" != failed ] || as dana run forge run resume "$second"
     reaches "$second" 60
     victim=$(daemon_of twin)
-    show kill -KILL "$victim" '# the trainer daemon'; kill -KILL "$victim"; tell "  killed at $(percent "$second") %; \`forge up\` starts it again"
+    at=$(percent "$second")
+    show kill -KILL "$victim" '# the trainer daemon'; kill -KILL "$victim"; tell "  killed at $at %; \`forge up\` starts it again"
     wait_until 60 of "$second" state || fail 'the trainer daemon did not come back'
     [ "$(of "$second" state)" != failed ] || as dana run forge run resume "$second"
     as dana run forge run watch "$second"
@@ -54,3 +56,12 @@ digest_two=$(cat .demo/twin.digest)
 printf '  left alone    %s\n  killed twice  %s\n' "$digest_one" "$digest_two"
 [ "$digest_one" = "$digest_two" ] || fail 'the two digests differ'
 tell 'Equal work gave an equal model.'
+
+# A score that one seed reached by luck says little: the same recipe with the next two seeds, left alone.
+seed_one=$(sed -n 's/^seed: *//p' "$recipe"); seed_one=${seed_one:-1}
+tell "One seed may be luck. The same recipe is trained with two more."
+for seed in $((seed_one + 1)) $((seed_one + 2)); do
+    sed "s/^seed:.*/seed: $seed/" "$recipe" >".demo/seed-$seed.yaml"
+    grep -qx "seed: $seed" ".demo/seed-$seed.yaml" || fail "$recipe has no line \`seed:\`"
+    as dana run forge train ".demo/seed-$seed.yaml" --data manuals --name manuals
+done
