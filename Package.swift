@@ -174,7 +174,7 @@ let package = Package(
         tests("ForgeOSTests", ["ForgeCore", "ForgeOS"]),
         tests("ForgeHTTPTests", ["ForgeCore", "ForgeOS", "ForgeHTTP"]),
         // The real programs, driven by the real command line.
-        tests("ApplianceTests", ["ForgeCore", "ForgeOS", "ForgeHTTP", "forge", "forged", "forge-registry", "forge-serve", "forge-admin"]),
+        tests("ApplianceTests", ["ForgeCore", "ForgeOS", "ForgeHTTP", "forge", "forged", "forge-registry", "forge-serve", "forge-admin", "forge-verify"]),
         tests("ForgeDaemonTests", ["ForgeCore", "ForgeOS", "ForgeConfig", "ForgeGate", "ForgeHTTP", "ForgeDaemon"]),
         tests("ForgeCryptoTests", ["ForgeCore", "ForgeOS", "ForgeCrypto"]),
         tests("ForgeArtifactTests", ["ForgeCore", "ForgeOS", "ForgeCrypto", "ForgeArtifact"]),
