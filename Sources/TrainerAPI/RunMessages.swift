@@ -11,8 +11,8 @@ package enum RunState: String, Codable, Sendable, Hashable, CaseIterable {
     case storing
     /// Stopped by the daemon's own end; it goes on when the daemon is back.
     case paused
-    /// The registry is sealed or away, and the run's key with it.
-    case waiting = "waiting-for-key"
+    /// Something outside the run has to change first: the registry is sealed or away, or the disk is full. It then goes on by itself.
+    case waiting
     case finished
     case failed
     case cancelled

@@ -37,6 +37,8 @@ package actor Supervisor: Service {
     private var isStopping = false
     private var worker: (run: ID, process: ChildProcess)?
     private var cancelled: [ID: String] = [:]
+    /// Runs that stopped when not even their record could be written.
+    private var unwritten: Set<ID> = []
     /// Whoever waits for a worker's end to be settled.
     private var waiters: [ID: [CheckedContinuation<Void, Never>]] = [:]
 
@@ -62,15 +64,22 @@ package actor Supervisor: Service {
         }
         nudge()
         for await _ in nudges {
-            while !isStopping, let record = await store.nextQueued() {
+            while !isStopping {
+                await takeUpUnwritten()
+                guard let record = await store.nextQueued() else {
+                    if unwritten.isEmpty { break }
+                    await pause()
+                    continue
+                }
                 let outcome: Outcome
                 do throws(Fault) { outcome = try await carry(record) } catch {
-                    // The record itself could not be written: a full disk, most likely. The run stands where its record says.
+                    // The record itself could not be written: a full disk, most likely.
                     logger.error("cannot keep a run's record", metadata: ["run": "\(record.id)", "why": "\(error)"])
+                    unwritten.insert(record.id)
                     outcome = .wait
                 }
                 // Somebody has to unseal the registry or make room first.
-                if outcome == .wait { await pause() }
+                if outcome == .wait { await pause(after: (try? await store.run(record.id.description))?.fruitless ?? 0) }
             }
             if isStopping { break }
         }
@@ -83,10 +92,23 @@ package actor Supervisor: Service {
         _ = await worker.process.stop(grace: Supervisor.stopGrace)
     }
 
+    /// A run whose record could not be written when it stopped stands in the queue again once it can.
+    private func takeUpUnwritten() async {
+        for id in unwritten {
+            do throws(Fault) {
+                try await store.update(id) { run in if RunRecord.mayGo(run.state, .queued) { run.go(.queued, "its record can be written again", at: Trainer.now) } }
+                unwritten.remove(id)
+            } catch {
+                // Tried again after a while; it was logged when it happened.
+            }
+        }
+    }
+
     /// Waits for a nudge or a while, whichever comes first.
-    private func pause() async {
+    /// - Parameter fruitless: attempts that came to nothing. Each of them doubles the while: every start is on record, and may take long.
+    private func pause(after fruitless: Int = 0) async {
         let again = Task { [nudged] in
-            try? await Task.sleep(for: Supervisor.patience)
+            try? await Task.sleep(for: Supervisor.patience * (1 << min(fruitless, 7)))
             nudged.yield()
         }
         var iterator = nudges.makeAsyncIterator()
@@ -278,6 +300,8 @@ package actor Supervisor: Service {
                 await pause()
                 return false
             }
+            // What a person can mend outside the run, such as a full disk, is waited for.
+            if fault.kind == .environment, fault.retryable { throw fault.fault }
             logger.error("a run failed", metadata: ["run": "\(id)", "why": "\(fault.fault)"])
             try await store.update(id) { $0.go(.failed, fault.fault.message, at: Trainer.now) }
         } else if case .stopped(let step) = last {

@@ -128,7 +128,12 @@ package actor TrainerStore {
     /// Appends a step; a step done again after a resume takes the place of the one before.
     package func append(_ metric: RunMetric, of run: ID) throws(Fault) {
         let file = try File(Path.join(directory(ofRun: run), "metrics.jsonl"), .append)
-        try file.write(try Wire.encode(metric) + [0x0a])
+        let size = try file.size()
+        do throws(Fault) { try file.write(try Wire.encode(metric) + [0x0a]) } catch {
+            // A line cut by a full disk would take the next one with it.
+            try? file.truncate(to: size)
+            throw error
+        }
         var known = try loaded(run)
         TrainerStore.put(metric, into: &known)
         metrics[run] = known

@@ -61,7 +61,10 @@ struct WorkerFault: Codable, Sendable {
     var why: String
     var remedy: String
     var detail: String
+    var retryable: Bool
 
-    init(_ fault: Fault) { (kind, code, what, why, remedy, detail) = (fault.kind, fault.code, fault.what, fault.why, fault.remedy, fault.detail) }
-    var fault: Fault { Fault(kind, code, what, why: why, remedy: remedy, detail: detail) }
+    init(_ fault: Fault) {
+        (kind, code, what, why, remedy, detail, retryable) = (fault.kind, fault.code, fault.what, fault.why, fault.remedy, fault.detail, fault.retryable)
+    }
+    var fault: Fault { Fault(kind, code, what, why: why, remedy: remedy, retryable: retryable, detail: detail) }
 }
