@@ -119,7 +119,14 @@ struct Doctor: AsyncParsableCommand {
                 if version != ForgeVersion.current {
                     checks.append(Check(name.program, .wrong, "version \(version), and this is \(ForgeVersion.current)", remedy: "restart the daemons after an upgrade"))
                 } else {
-                    checks.append(Check(name.program, reply.status == 200 ? .well : .wrong, found, remedy: "look at its log"))
+                    // forge-registry takes requests also when its log does not verify, so that people can ask what is wrong.
+                    let (verdict, remedy): (Check.Verdict, String) =
+                        switch body["health"]?.string {
+                        case "damaged", "broken": (.wrong, "`forge status` says why")
+                        case "full": (.warning, "free space on its file system")
+                        default: (reply.status == 200 ? .well : .wrong, "look at its log")
+                        }
+                    checks.append(Check(name.program, verdict, found, remedy: remedy))
                 }
             } catch {
                 checks.append(Check(name.program, .wrong, error.message, remedy: error.remedy))

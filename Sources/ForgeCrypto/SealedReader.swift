@@ -27,13 +27,13 @@ package final class SealedReader: Sendable {
         let header = try SealedHeader(parsing: file.read(SealedHeader.count, at: 0))
         if let expecting, expecting != header {
             throw Fault(
-                .environment, "seal.identity", "the sealed file is not the one that belongs here", why: "it carries blob id \(header.blob)",
+                .environment, "seal.identity", "the sealed file `\(Path.name(path))` is not the one that belongs here", why: "it carries blob id \(header.blob)",
                 remedy: CobblestoneFault.remedy, detail: path)
         }
         let fileCount = try file.size()
         guard let count = header.plaintextCount(file: fileCount) else {
             throw Fault(
-                .environment, "seal.truncated", "the sealed file is not whole", why: "no sealed file has \(fileCount) bytes", remedy: CobblestoneFault.remedy,
+                .environment, "seal.truncated", "the sealed file `\(Path.name(path))` is not whole", why: "no sealed file has \(fileCount) bytes", remedy: CobblestoneFault.remedy,
                 detail: path)
         }
         self.header = header
@@ -101,6 +101,7 @@ package final class SealedReader: Sendable {
 
     private static func place(_ fault: Fault, _ segment: Int, _ path: String) -> Fault {
         var fault = fault
+        fault.what = "the sealed file `\(Path.name(path))` does not open"
         fault.why = "segment \(segment): \(fault.why)"
         fault.detail = path
         return fault

@@ -56,22 +56,32 @@ extension BlobStore {
         precondition(permit.request.action == "model.load" && permit.request.resourceDigest == model.digest, "a permit loads the model it was given for")
         var memory: [UnsealedModel.Memory] = []
         for file in model.files {
-            let reader = try open(file.key)
-            guard reader.count == file.count else {
-                throw Fault(
-                    .environment, "blob.identity", "the stored file `\(file.name)` is not the one that was committed", why: "it holds \(reader.count) bytes, its row says \(file.count)",
-                    remedy: "restore the store from a backup")
+            do throws(Fault) { memory.append(try unseal(file)) } catch {
+                // Which file of the store is damaged stands in the fault; which of the model, is known only here.
+                guard error.code.hasPrefix("seal.") else { throw error }
+                var fault = error
+                fault.why = "`\(file.name)`: \(fault.why)"
+                throw fault
             }
-            let memfd = try Memfd("forge-\(file.name)", size: Int(file.count))
-            var at: Int64 = 0
-            while at < reader.count {
-                let piece = try reader.read(4 << 20, at: at)
-                try memfd.fill(piece, at: Int(at))
-                at += Int64(piece.count)
-            }
-            try memfd.seal()
-            memory.append(.init(memfd))
         }
         return UnsealedModel(digest: model.digest, names: model.files.map(\.name), memory: memory)
+    }
+
+    private func unseal(_ file: SealedModel.File) throws(Fault) -> UnsealedModel.Memory {
+        let reader = try open(file.key)
+        guard reader.count == file.count else {
+            throw Fault(
+                .environment, "blob.identity", "the stored file `\(file.name)` is not the one that was committed", why: "it holds \(reader.count) bytes, its row says \(file.count)",
+                remedy: "restore the store from a backup")
+        }
+        let memfd = try Memfd("forge-\(file.name)", size: Int(file.count))
+        var at: Int64 = 0
+        while at < reader.count {
+            let piece = try reader.read(4 << 20, at: at)
+            try memfd.fill(piece, at: Int(at))
+            at += Int64(piece.count)
+        }
+        try memfd.seal()
+        return .init(memfd)
     }
 }

@@ -60,7 +60,8 @@ package enum RegistryPlan {
             isAlive: { if case .broken = await ledger.health { false } else { true } },
             status: {
                 guard let status = try? await registry.status() else { return "cannot read its catalog" }
-                let tail = status.records - status.witnessed
+                // A log that was cut has fewer records than its witness saw.
+                let tail = status.records > status.witnessed ? status.records - status.witnessed : 0
                 return "\(status.health.rawValue), \(status.isSealed ? "sealed" : "open"), \(status.records) records, \(tail) of them unwitnessed"
             })
     }
