@@ -23,7 +23,7 @@ package struct DaemonAuthority: Authority {
         guard let action = AuditAction(rawValue: request.action) else {
             throw Fault(.denied, "policy.unknown_action", "cannot decide", why: "`\(request.action)` is no action that can stand on record")
         }
-        let view = try mirror.view()
+        let view = try await mirror.current()
         if view.engine.isPrivileged(request.action) {
             guard let admin else { throw Fault(.denied, "policy.privileged", "cannot decide `\(request.action)` here", why: "forge-admin alone decides it") }
             return try await admin.decide(request)

@@ -102,6 +102,12 @@ package final class EntityMirror: Sendable {
         return view
     }
 
+    /// As `view`, but a daemon that has not heard from forge-admin at all, as right after its start, asks first: `ready` then means that it can decide.
+    package func current() async throws(Fault) -> EntityView {
+        if state.withLock({ $0.view == nil }) { try? await refresh() }
+        return try view()
+    }
+
     /// Asks once, now: for a credential made a moment ago.
     package func refresh() async throws(Fault) {
         let epoch = state.withLock { $0.view?.snapshot.epoch }

@@ -82,21 +82,21 @@ package struct Identifier: Sendable {
         if let name = service(caller) {
             return KnownCaller(principal: .service(name), method: caller.bearer == nil ? .peercred : .handed, uid: caller.uid, roles: [], door: caller.door)
         }
-        guard let bearer = caller.bearer else { return try person(uid: caller.uid, door: caller.door) }
+        guard let bearer = caller.bearer else { return try await person(uid: caller.uid, door: caller.door) }
         if bearer.hasPrefix(Identifier.sessionPrefix) { return try await session(bearer, caller) }
         if bearer.hasPrefix(Identifier.appPrefix) { return try await app(bearer, caller) }
         throw Identifier.unknown("this credential is of no kind that is known here")
     }
 
-    private func person(uid: UInt32, door: Door) throws(Fault) -> KnownCaller {
-        guard let user = try mirror.view().user(uid: uid) else { throw Identifier.unknown("nobody has signed in on this connection") }
+    private func person(uid: UInt32, door: Door) async throws(Fault) -> KnownCaller {
+        guard let user = try await mirror.current().user(uid: uid) else { throw Identifier.unknown("nobody has signed in on this connection") }
         return KnownCaller(principal: .user(user.name), method: .peercred, uid: uid, roles: user.roles.sorted(), door: door)
     }
 
     private func session(_ bearer: String, _ caller: Caller) async throws(Fault) -> KnownCaller {
         let digest = Digest.sha256(bearer)
         // A sign-in of a moment ago may be newer than the mirror: ask once before refusing.
-        if try mirror.view().session(digest) == nil { try await mirror.refresh() }
+        if try await mirror.current().session(digest) == nil { try await mirror.refresh() }
         let view = try mirror.view()
         guard let session = view.session(digest) else { throw Identifier.unknown("this sign-in is not known or has ended") }
         guard session.expires > Clock.now().nanoseconds / 1000 else { throw Identifier.unknown("this sign-in has expired") }
@@ -110,7 +110,7 @@ package struct Identifier: Sendable {
 
     private func app(_ bearer: String, _ caller: Caller) async throws(Fault) -> KnownCaller {
         let digest = Digest.sha256(bearer)
-        if try mirror.view().appKey(digest) == nil { try await mirror.refresh() }
+        if try await mirror.current().appKey(digest) == nil { try await mirror.refresh() }
         guard let key = try mirror.view().appKey(digest) else { throw Identifier.unknown("this key is not known or was revoked") }
         guard key.expires > Clock.now().nanoseconds / 1000 else { throw Identifier.unknown("this key has expired") }
         return KnownCaller(principal: .app(key.app), method: .apikey, uid: caller.uid, roles: [], door: caller.door)
