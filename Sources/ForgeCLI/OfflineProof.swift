@@ -52,14 +52,18 @@ struct OfflineProof: Sendable {
             throw Fault(.environment, "doctor.up", "the appliance to be traced did not start", why: "`forge up` did not say ready", remedy: "try `forge up` on its own")
         }
         do {
-            var number = 0
-            for step in try await steps(people) {
+            var number = 0, kept = ""
+            for step in try await ProofSession(people).steps {
                 number += 1
-                let trace = Path.join(scratch, "\(number).trace")
-                global.talk.say("  forge \(step.words.joined(separator: " "))")
-                let child = try start([own] + step.words, trace: trace, out: nil, root: root, session: step.person, scratch)
+                let trace = Path.join(scratch, "\(number).trace"), words = step.words.map { $0 == ProofSession.kept ? kept : $0 }
+                let program = step.program == "forge" ? own : Path.join(Path.parent(own), step.program)
+                global.talk.say("  \(step.program) \(words.joined(separator: " "))")
+                let output = try File(Path.join(scratch, "\(number).out"), .replace)
+                let child = try start([program] + words, trace: trace, out: output.descriptor, root: root, session: step.person, scratch)
                 let exit = await child.wait()
-                if exit != .code(0) { report.failures.append("`forge \(step.words.joined(separator: " "))` ended with \(exit)") }
+                let said = String(decoding: try File(output.path, .read).readAll(limit: .mib(1)), as: UTF8.self)
+                if exit != .code(step.code) { report.failures.append("`\(step.program) \(words.joined(separator: " "))` ended with \(exit): \(said.suffix(400))") }
+                if step.keeps { kept = ProofSession.word(in: said) }
                 try report.read(trace)
             }
         } catch {
@@ -80,43 +84,14 @@ struct OfflineProof: Sendable {
         return await up.stop(grace: .seconds(1))
     }
 
-    private struct Step: Sendable {
-        let words: [String]
-        var person = "nobody"
-    }
-
-    private func steps(_ people: String) async throws -> [Step] {
-        var persons = ""
-        let roles = [("dana", "data_scientist"), ("rene", "release_manager"), ("mila", "ml_lead"), ("otto", "security_officer")]
-        for (name, role) in roles {
-            let keygen = ChildProcess.Request("/usr/bin/ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-C", name, "-f", Path.join(people, name)])
-            guard try await ChildProcess(keygen).wait().isSuccess else { throw Fault(.environment, "doctor.keygen", "cannot make a key for the session", why: "ssh-keygen failed") }
-            persons += "  - name: \(name)\n    roles: [\(role)]\n    key_files: [\(name).pub]\n"
-        }
-        try Durable.create(Path.join(people, "passphrase"), with: Array("\(ID())\n".utf8))
-        let site = "organisation: proof\nappliance: proof\nstore:\n  passphrase_file: passphrase\n  recovery_file: recovery.key\npersons:\n\(persons)"
-        try Durable.create(Path.join(people, "site.yaml"), with: Array(site.utf8))
-        let documents = Path.join(people, "documents")
-        try Durable.makeDirectory(documents)
-        for i in 0..<24 { try Durable.create(Path.join(documents, "\(i).txt"), with: Array("Document \(i).\n\nIt says \(ID()) and \(ID()).\n".utf8)) }
-        return [Step(words: ["init", "--file", Path.join(people, "site.yaml")])]
-            + roles.map { Step(words: ["login", $0.0, "--key", Path.join(people, $0.0)], person: $0.0) }
-            + [
-                Step(words: ["whoami"], person: "dana"), Step(words: ["data", "add", documents, "--name", "proof"], person: "dana"),
-                Step(words: ["model", "ls"], person: "dana"), Step(words: ["approval", "ls"], person: "otto"), Step(words: ["status"], person: "otto"),
-                Step(words: ["seal"], person: "otto"), Step(words: ["unseal", "--file", Path.join(people, "passphrase")], person: "otto"),
-                Step(words: ["audit", "verify"], person: "otto"), Step(words: ["logout"], person: "dana"),
-            ]
-    }
-
-    private func start(_ words: [String], trace: String, out: Int32?, root: String, session: String, _ scratch: String) throws -> ChildProcess {
+    private func start(_ words: [String], trace: String, out: Int32, root: String, session: String, _ scratch: String) throws -> ChildProcess {
         var request = ChildProcess.Request(
             OfflineProof.strace, ["-f", "-qq", "-e", "trace=\(OfflineProof.calls)", "-e", "signal=none", "-o", trace, "--"] + words,
             environment: [
                 "PATH": Environment["PATH"] ?? "/usr/bin:/bin", "HOME": scratch, "TMPDIR": Environment["TMPDIR"] ?? "/tmp", "FORGE_ROOT": root,
                 "FORGE_SESSION": Path.join(scratch, "people/\(session).session"),
             ],
-            descriptors: [1: out ?? 2, 2: out ?? 2])
+            descriptors: [1: out, 2: out])
         request.newSession = true
         request.parentDeathSignal = SIGTERM
         return try ChildProcess(request)

@@ -190,7 +190,8 @@ struct RunWatcher: Sendable {
     /// - Throws: `.environment` when it failed, with the reason the run gives.
     func watch(_ reference: String) async throws -> RunView {
         var progress = Progress(talk)
-        var after = 0
+        // Every look is on record, so the daemon is asked for the step about a second ahead, not for each one. It answers at the end in any case.
+        var seen = 0, after = 0
         var state: RunState?
         while true {
             let page: MetricsPage
@@ -205,8 +206,11 @@ struct RunWatcher: Sendable {
                 state = page.state
                 if page.state != .running { progress.update(page.state.rawValue, fraction: nil, detail: "") }
             }
+            after = seen
             if let last = page.metrics.last {
-                after = last.step
+                seen = last.step
+                let ahead = last.secondsLeft > 0 ? Double(page.steps - last.step) / last.secondsLeft : 0
+                after = seen + Int(min(ahead, Double(max(page.steps - seen - 1, 0))))
                 progress.update(
                     "training", fraction: Double(last.step) / Double(max(page.steps, 1)),
                     detail:
