@@ -11,13 +11,15 @@ import Testing
 final class Appliance: Sendable {
     /// Where the programs were built: beside the test itself, unless FORGE_PROGRAMS says otherwise.
     static let programs: String = Environment["FORGE_PROGRAMS"] ?? (try? Path.parent(Path.executable())) ?? "."
-    static let names = ["forge", "forged", "forge-registry", "forge-serve", "forge-admin"]
+    static let names = ["forge", "forged", "forge-registry", "forge-serve", "forge-admin", "forge-verify"]
     static var isBuilt: Bool { names.allSatisfy { Path.isExecutable(Path.join(programs, $0)) } }
 
     /// `DIR/site` is the appliance's root; keys, sessions and outputs of people lie beside it, as on a real machine.
     let directory: String
     var root: String { Path.join(directory, "site") }
     private let up = Mutex<ChildProcess?>(nil)
+    /// What commands said is on record, to be looked for when the day is over.
+    let acknowledged = Mutex<[Acknowledged]>([])
 
     private init() throws {
         directory = Path.join(Environment["TMPDIR"] ?? "/tmp", "forge-appliance-\(String(describing: ID()).prefix(12))")
@@ -95,24 +97,32 @@ final class Appliance: Sendable {
     }
 
     func forge(_ arguments: [String], as person: String? = nil, root: String? = nil) async throws -> Said {
+        let place = ["FORGE_ROOT": root ?? self.root, "FORGE_SESSION": path("people/\(person ?? "nobody").session")]
+        let said = try await call(Path.join(Appliance.programs, "forge"), arguments, place)
+        note(said)
+        return said
+    }
+
+    /// Runs any program to its end.
+    func call(_ program: String, _ arguments: [String], _ more: [String: String] = [:]) async throws -> Said {
         let out = try Memfd("out", size: 0), err = try Memfd("err", size: 0)
-        var environment = Appliance.environment
-        environment["FORGE_ROOT"] = root ?? self.root
-        environment["FORGE_SESSION"] = path("people/\(person ?? "nobody").session")
         var request = ChildProcess.Request(
-            Path.join(Appliance.programs, "forge"), arguments, environment: environment, descriptors: [1: out.descriptor, 2: err.descriptor])
+            program, arguments, environment: Appliance.environment.merging(more) { $1 }, descriptors: [1: out.descriptor, 2: err.descriptor])
         request.directory = directory
         request.parentDeathSignal = SIGKILL
         let exit = try await ChildProcess(request).wait()
-        guard case .code(let code) = exit else { throw Fault(.environment, "test.forge", "forge \(arguments.joined(separator: " ")) ended with \(exit)") }
+        guard case .code(let code) = exit else { throw Fault(.environment, "test.call", "\(program) \(arguments.joined(separator: " ")) ended with \(exit)") }
         return Said(code: code, out: try Appliance.all(out), err: try Appliance.all(err))
     }
 
-    /// Enrols four people with fresh SSH keys, makes the store's keys, and signs everybody in.
+    static let people = [("dana", "data_scientist"), ("rene", "release_manager"), ("mila", "ml_lead"), ("otto", "security_officer"), ("oda", "operator")]
+
+    /// Enrols five people with fresh SSH keys, makes the store's keys, and signs everybody in.
     func enrol() async throws {
         var persons = ""
-        for (name, role) in [("dana", "data_scientist"), ("rene", "release_manager"), ("mila", "ml_lead"), ("otto", "security_officer")] {
-            try await run("/usr/bin/ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-C", name, "-f", path("people/\(name)")])
+        for (name, role) in Appliance.people {
+            let made = try await call("/usr/bin/ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-C", name, "-f", path("people/\(name)")])
+            try #require(made.code == 0, "ssh-keygen: \(made.err)")
             persons += "  - name: \(name)\n    roles: [\(role)]\n    key_files: [\(name).pub]\n"
         }
         try Durable.replace(path("people/passphrase"), with: Array("correct horse battery staple\n".utf8))
@@ -120,10 +130,22 @@ final class Appliance: Sendable {
         try Durable.replace(path("people/site.yaml"), with: Array(file.utf8))
         let made = try await forge("init", "--file", path("people/site.yaml"))
         try #require(made.code == 0, "forge init: \(made.err)\n\(lastWords())")
-        for name in ["dana", "rene", "mila", "otto"] {
+        // What the officer writes down on paper.
+        let key = try #require((made.out + made.err).split(separator: "\n").first { $0.hasPrefix("audit log ") }?.split(separator: " ").last)
+        try Durable.replace(path("people/log.vkey"), with: Array("\(key)\n".utf8))
+        try await signIn()
+    }
+
+    func signIn() async throws {
+        for (name, _) in Appliance.people {
             let said = try await forge("login", name, "--key", path("people/\(name)"), as: name)
             try #require(said.code == 0, "forge login \(name): \(said.err)\n\(lastWords())")
         }
+    }
+
+    func unseal() async throws {
+        let said = try await forge("unseal", "--file", path("people/passphrase"), as: "otto")
+        try #require(said.code == 0, "forge unseal: \(said.err)\n\(lastWords())")
     }
 
     // MARK: the daemons
@@ -143,9 +165,15 @@ final class Appliance: Sendable {
         return Int32(bitPattern: try PeerCredentials(ofSocket: descriptor).pid)
     }
 
-    private func run(_ program: String, _ arguments: [String]) async throws {
-        let exit = try await ChildProcess(.init(program, arguments, environment: Appliance.environment)).wait()
-        try #require(exit.isSuccess, "\(program) \(arguments.joined(separator: " ")): \(exit)")
+    /// The daemon behind a door is gone, and stays gone while `body` runs: its supervisor is halted meanwhile, so that nothing starts it again.
+    func without(_ door: String, _ body: () async throws -> Void) async throws {
+        let child = try #require(up.withLock { $0 })
+        let gone = try pid(door)
+        child.signal(SIGSTOP)
+        defer { child.signal(SIGCONT) }
+        kill(gone, SIGKILL)
+        try #require(await eventually { (try? self.pid(door)) == nil }, "\(door) still answers")
+        try await body()
     }
 
     private static var environment: [String: String] {
@@ -173,11 +201,11 @@ final class Appliance: Sendable {
 func text(_ bytes: [UInt8]) -> String { String(decoding: bytes, as: UTF8.self) }
 
 /// A condition that must come true in time; polling is bounded, so a failure is a failure and never a hang.
-func eventually(within time: Duration = .seconds(20), _ condition: () async -> Bool) async -> Bool {
+func eventually(within time: Duration = .seconds(20), every pause: Duration = .milliseconds(50), _ condition: () async -> Bool) async -> Bool {
     let end = ContinuousClock.now + time
     while ContinuousClock.now < end {
         if await condition() { return true }
-        guard (try? await Task.sleep(for: .milliseconds(50))) != nil else { return false }
+        guard (try? await Task.sleep(for: pause)) != nil else { return false }
     }
     return await condition()
 }

@@ -26,7 +26,14 @@ import Testing
             #expect(proof.code == 0, "\(proof.err)")
             let rows = proof.json?["items"]?.array ?? []
             #expect(rows.contains { $0["call"]?.string == "socket" })
-            #expect(rows.contains { $0["what"]?.string?.hasSuffix("run/registry.sock") == true })
+            // The whole run: what is done shows in who called whom. Weights change hands only to score a model and to serve it.
+            for door in ["registry", "admin", "trainer", "serve", "serve-operator", "weights"] {
+                for call in ["bind", "connect"] { #expect(rows.contains { $0["call"]?.string == call && $0["what"]?.string?.hasSuffix("run/\(door).sock") == true }, "\(call) \(door)") }
+            }
+            for step in ["init", "data add", "train", "eval", "model promote", "approval approve", "serve load", "complete", "receipt verify", "receipt replay", "unseal", "audit export"] {
+                #expect(proof.err.contains("\n  forge \(step)"), "\(step)")
+            }
+            #expect(proof.err.contains("\n  forge-verify "))
             #expect(rows.allSatisfy { $0["family"]?.string == "AF_UNIX" }, "\(proof.out)")
             #expect(proof.err.contains("no socket but Unix ones"))
         }
