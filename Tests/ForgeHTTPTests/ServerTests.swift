@@ -218,8 +218,10 @@ private struct Odd: Error {}
     }
 
     @Test func `a client that shuts its writing side still gets its answer`() async throws {
+        let shut = Flag()
         let route = Route(.get, "/later") { _ in
-            try await Task.sleep(for: .milliseconds(100))
+            // Not before the end of the client's side is there to be read.
+            #expect(await eventually { shut.count == 1 })
             return .text("later")
         }
         try await withServer([route]) { _, path in
@@ -227,6 +229,7 @@ private struct Odd: Error {}
             defer { raw.close() }
             try raw.say("GET /later HTTP/1.1\r\nHost: x\r\n\r\n")
             UnixSocket.shutDownWriting(raw.descriptor)
+            shut.raise()
             #expect(try await raw.rest().hasSuffix("later"))
         }
     }

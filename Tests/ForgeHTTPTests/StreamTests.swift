@@ -33,9 +33,10 @@ import Testing
     }
 
     @Test func `a handler is cancelled when its client hangs up, before and in the middle of the answer`() async throws {
-        let cancelled = Flag(), ended = Flag()
+        let begun = Flag(), cancelled = Flag(), ended = Flag()
         let routes = [
             Route(.get, "/unary", deadline: nil) { _ in
+                begun.raise()
                 do { try await Task.sleep(for: .seconds(60)) } catch {
                     cancelled.raise()
                     throw error
@@ -56,7 +57,7 @@ import Testing
         try await withServer(routes) { _, path in
             let unary = try RawClient(path)
             try unary.say("GET /unary HTTP/1.1\r\nHost: x\r\n\r\n")
-            try await Task.sleep(for: .milliseconds(100))
+            #expect(await eventually { begun.count == 1 })
             unary.close()
             #expect(await eventually { cancelled.count == 1 })
             let events = try RawClient(path)

@@ -58,8 +58,13 @@ enum ThisThread {
     }
 
     @Test func `a stubborn child is asked, then killed`() async throws {
-        let child = try ChildProcess(.init("/bin/sh", ["-c", "trap '' TERM; while :; do sleep 0.05; done"], environment: ["PATH": "/usr/bin:/bin"]))
-        try await Task.sleep(for: .milliseconds(100))
+        let (ours, theirs) = try UnixSocket.pair()
+        defer { UnixSocket.close(ours) }
+        let script = "trap '' TERM; echo deaf; exec >&-; while :; do sleep 0.05; done"
+        let child = try ChildProcess(.init("/bin/sh", ["-c", script], environment: ["PATH": "/usr/bin:/bin"], descriptors: [1: theirs]))
+        UnixSocket.close(theirs)
+        // Until it says so, the signal would still end it.
+        #expect(text(try UnixSocket.receiveAll(ours, limit: 1 << 10)) == "deaf\n")
         #expect(await child.stop(grace: .milliseconds(200)) == .signal(SIGKILL))
         child.signal(SIGTERM)  // harmless afterwards
         #expect(await child.wait() == .signal(SIGKILL))
@@ -76,9 +81,17 @@ enum ThisThread {
             started.post()
         }
         started.wait()
-        try await Task.sleep(for: .milliseconds(200))
         let made = unsafe box.value
         let child = try #require(made)
+        func hasThread() throws -> Bool {
+            try Path.list("/proc/self/task").contains { (try? File("/proc/self/task/\($0)/comm", .read).readAll(limit: .kib(1))).map { text($0) } == "brief\n" }
+        }
+        // The kernel sends the signal when the thread goes; one that was sent would show at the child before the wait below ends.
+        let end = ContinuousClock.now + .seconds(10)
+        while try hasThread(), ContinuousClock.now < end { ThisThread.pause() }
+        #expect(try !hasThread())
+        let stat = text(try File("/proc/\(child.pid)/stat", .read).readAll(limit: .kib(4)))
+        #expect(stat.contains(") S ") || stat.contains(") R "), "\(stat)")
         #expect(child.exit == nil)
         #expect(await child.stop(grace: .seconds(5)) == .signal(SIGTERM))
     }
