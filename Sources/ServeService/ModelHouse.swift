@@ -12,6 +12,9 @@ package actor ModelHouse {
     private var current: LoadedModel?
     private var wanted: String?
     private var isLoading = false
+    /// Loads that wait for the one under way, at most `turnsMax`.
+    private var turns: [CheckedContinuation<Void, Never>] = []
+    private static let turnsMax = 4
     private var isDraining = false
     /// Somebody wanted nothing loaded; only a load ends that.
     private var wasUnloaded = false
@@ -51,10 +54,10 @@ package actor ModelHouse {
 
     /// Loads a model and answers with it from then on. Requests under way finish on the model they began with.
     package func load(_ reference: String) async throws(Fault) -> LoadedModel {
-        guard !isLoading else { throw Fault(.environment, "serve.busy", "a model is being loaded already", remedy: "try again in a moment", retryable: true) }
+        try await takeTurn()
+        defer { endTurn() }
+        // Much may have happened while this one waited.
         guard !isDraining else { throw Fault(.environment, "serve.draining", "no model is loaded now", why: "the server is going down", retryable: true) }
-        isLoading = true
-        defer { isLoading = false }
         let model = try await make(reference)
         // Others may have asked for state meanwhile; nobody else loads (isLoading), and a drain may have begun.
         guard !isDraining else {
@@ -70,6 +73,23 @@ package actor ModelHouse {
         watch(model)
         if let former { retire(former) }
         return model
+    }
+
+    /// One load at a time: an operator who loads what was promoted a moment ago may meet the daemon doing the same.
+    private func takeTurn() async throws(Fault) {
+        guard isLoading else {
+            isLoading = true
+            return
+        }
+        guard turns.count < ModelHouse.turnsMax else {
+            throw Fault(.environment, "serve.busy", "models are being loaded already", why: "\(turns.count) loads wait for the one under way", remedy: "try again in a moment", retryable: true)
+        }
+        await withCheckedContinuation { turns.append($0) }
+    }
+
+    /// Whoever waits takes over; `isLoading` stays true in between, so nobody comes in from the side.
+    private func endTurn() {
+        if turns.isEmpty { isLoading = false } else { turns.removeFirst().resume() }
     }
 
     private func make(_ reference: String) async throws(Fault) -> LoadedModel {

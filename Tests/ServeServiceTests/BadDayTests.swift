@@ -139,6 +139,24 @@ private func eventually(_ what: String, _ condition: () async -> Bool) async {
         }
     }
 
+    @Test func `a load that meets another waits for its turn, and the last one stands`() async throws {
+        try await withStand(load: nil) { stand in
+            stand.registry.add("policies@2", try TinyModel.files(seed: 2))
+            async let one = stand.operatorClient.load("policies@1")
+            async let other = stand.operatorClient.load("policies@2")
+            async let third = stand.operatorClient.load("policies@1")
+            let versions = try await [one.version, other.version, third.version]
+            #expect(versions.allSatisfy { $0 == 1 || $0 == 2 })
+            #expect(stand.log.outcomes(.serveLoad).map(\.outcome) == [.ok, .ok, .ok])
+            let now = try #require(await stand.house.loaded)
+            await eventually("the former two are given back") {
+                stand.registry.state.withLock { $0.leases.count { $0.isClosed.withLock { $0 } } } == 2
+            }
+            #expect(try await stand.client.complete(long).choices.count == 1)
+            #expect(await stand.house.loaded === now)
+        }
+    }
+
     @Test func `operators load and unload, each on record`() async throws {
         try await withStand(load: nil) { stand in
             let state = try await stand.operatorClient.load("policies@1")
