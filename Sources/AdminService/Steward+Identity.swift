@@ -67,7 +67,7 @@ extension Steward {
             let digest = Digest.sha256(bearer)
             if bearer.hasPrefix("forge_ses_") {
                 guard let session = sessions.find(digest, uid: caller.uid, now: now), let account = directory?.accounts[session.user], !account.disabled else {
-                    throw Fault(.unauthenticated, "login.expired", "the sign-in is not good any more", why: "it ran out, was ended, or belongs to another uid", remedy: "run `forge login`")
+                    throw Fault(.unauthenticated, "login.expired", "the sign-in is not good any more", why: "it ran out, was ended, belongs to another uid, or forge-admin was started again since", remedy: "sign in again: `forge login NAME --key FILE`")
                 }
                 if sessions.touch(digest, now: now) { try changed() }
                 return AdminCaller(principal: .user(session.user), method: .sshsig, uid: caller.uid, session: session)
@@ -75,12 +75,12 @@ extension Steward {
             if AppKeyBook.isWellFormed(bearer), let key = appKeys.sorted.first(where: { $0.digest == digest && $0.isGood(at: now) }) {
                 return AdminCaller(principal: .app(key.app), method: .apikey, uid: caller.uid, session: nil)
             }
-            throw Fault(.unauthenticated, "login.unknown", "the credential is not known", remedy: "run `forge login`, or ask a security officer for a key")
+            throw Fault(.unauthenticated, "login.unknown", "the credential is not known", remedy: "sign in with `forge login NAME --key FILE`, or ask a security officer for a key")
         }
         if trustsUIDs, let account = directory?.account(ofUID: caller.uid) {
             return AdminCaller(principal: .user(account.name), method: .peercred, uid: caller.uid, session: nil)
         }
-        throw Fault(.unauthenticated, "login.required", "who is calling is not known", remedy: "run `forge login --key FILE`")
+        throw Fault(.unauthenticated, "login.required", "who is calling is not known", remedy: "sign in: `forge login NAME --key FILE`")
     }
 
     package func whoAmI(_ caller: AdminCaller) -> WhoAmI {
@@ -127,7 +127,7 @@ extension Steward {
             let record = try await audit.append(entry)
             throw Fault(
                 .unauthenticated, "login.refused", "the sign-in was refused", why: fresh ? "the signature is not one of `\(request.user)`'s enrolled keys over this challenge" : "the challenge was used, ran out, or was for another uid",
-                remedy: "run `forge login --key FILE` with the key that is enrolled", record: record)
+                remedy: "run `forge login NAME --key FILE` with the key that is enrolled", record: record)
         }
         let record = try await audit.append(
             AuditEntry(.login, .event, request: id, who: subject(.user(account.name), method: .sshsig, uid: caller.uid), object: .init("Forge::User", account.name), outcome: .ok))

@@ -98,7 +98,7 @@ package struct Identifier: Sendable {
         // A sign-in of a moment ago may be newer than the mirror: ask once before refusing.
         if try await mirror.current().session(digest) == nil { try await mirror.refresh() }
         let view = try mirror.view()
-        guard let session = view.session(digest) else { throw Identifier.unknown("this sign-in is not known or has ended") }
+        guard let session = view.session(digest) else { throw Identifier.unknown("this sign-in has ended, or forge-admin was started again since") }
         guard session.expires > Clock.now().nanoseconds / 1000 else { throw Identifier.unknown("this sign-in has expired") }
         guard session.uid == caller.uid else { throw Identifier.unknown("this sign-in belongs to another uid of this machine") }
         guard let user = view.user(session.user) else { throw Identifier.unknown("`\(session.user)` is no longer enrolled") }

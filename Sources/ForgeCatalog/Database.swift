@@ -263,6 +263,7 @@ import ForgeOS
 }
 
 /// SQLITE_TRANSIENT: SQLite copies what is bound before the call returns.
+// SAFETY: the C header defines it as -1 cast to a function pointer, a macro Swift does not import; SQLite compares it and never calls it.
 private var transient: sqlite3_destructor_type { unsafe unsafeBitCast(-1, to: sqlite3_destructor_type.self) }
 
 /// Holds the lock for the life of the connection.

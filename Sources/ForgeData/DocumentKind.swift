@@ -1,4 +1,4 @@
-/// The kinds of document that are read today.
+/// The kinds of document that are read.
 package enum DocumentKind: String, Sendable, Hashable, CaseIterable, Codable {
     case text, markdown, html
     /// A manual page in roff, with man or mdoc macros.

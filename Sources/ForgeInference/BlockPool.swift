@@ -1,8 +1,8 @@
 /// The pages of the KV cache: which are free, and who holds the others.
 ///
 /// A block holds the keys and values of `blockSize` consecutive positions in every layer. Blocks are handed out lowest number first after a
-/// fresh start and in order of release later, so a run can be repeated. Each block has one holder today; shared prefixes will raise `holders`
-/// above one and put released blocks with known content at the tail of the free queue.
+/// fresh start and in order of release later, so a run can be repeated. Each block has one holder: no two
+/// sequences share a prefix's pages, so `holders` only tells a release from a second one.
 package struct BlockPool: Sendable {
     /// Where a block lies in the cache's memory.
     package typealias BlockID = Int32

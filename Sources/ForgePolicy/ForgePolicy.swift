@@ -9,7 +9,7 @@
 //           JSON → EntityReader → EntityStore ├→ Authorizer → Answer → Profile → Verdict
 //           AccessRequest → PolicyRequest     ┘
 //
-// not yet   the schema validator: a bundle that is not the shipped one is refused at activation (`ShippedBundle`)
+// lacks     a schema validator: a bundle that is not the shipped one is therefore refused at activation (`ShippedBundle`)
 import ForgeCore
 
 /// The engine's name and version, as decisions record it.

@@ -1,6 +1,6 @@
 /// What a `.cedarschema` declares, with every name resolved: the types of entities and the actions with their groups.
 ///
-/// It directs the reading of entities and requests and checks that they conform. It does not yet type-check policies.
+/// It directs the reading of entities and requests and checks that they conform. It does not type-check policies, which is why only the shipped bundle is activated (`ShippedBundle`).
 package struct Schema: Hashable, Sendable {
     package indirect enum ValueType: Hashable, Sendable {
         case bool, long, string, ipaddr, decimal, datetime, duration

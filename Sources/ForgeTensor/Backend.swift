@@ -46,6 +46,8 @@ import Glibc
                 .environment, "compute.no-cuda", "no GPU kernels are available", why: "the library `\(library)` could not be opened",
                 remedy: "train and serve on the CPU (`device: cpu`), or install the GPU package", detail: reason)
         }
+        // SAFETY: a symbol of that name is declared in forge_kernels.h with exactly this type; the table's first field, checked next, says
+        // whether the library was built from the same header.
         guard let symbol = unsafe dlsym(handle, "fk_ops_open"),
             let table = unsafe unsafeBitCast(symbol, to: fk_ops_open_fn.self)(UInt32(FK_ABI)),
             unsafe table.pointee.abi == UInt32(FK_ABI)

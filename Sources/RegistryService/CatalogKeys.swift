@@ -4,7 +4,7 @@ import ForgeCrypto
 import ForgeGate
 import ForgeVault
 
-/// Between the vault's keys and the catalog's rows. One project a store, for now: its id stands in `meta`.
+/// Between the vault's keys and the catalog's rows. A store has one project, whose id stands in `meta`; keys name theirs, so the form takes more.
 extension Database {
     func insert(_ key: WrappedKey, record: AuditIndex, now: Int64) throws(Fault) {
         try insert(

@@ -142,7 +142,7 @@ struct ParameterReader {
         return bool
     }
 
-    /// Parameters that OpenAI has and Forge does not yet: their neutral value is accepted, since it asks for nothing.
+    /// Parameters that OpenAI has and Forge has not: their neutral value is accepted, since it asks for nothing.
     mutating func neutral() throws(Fault) {
         for name in ["presence_penalty", "frequency_penalty"] {
             if let value = value(name), value.number != 0 { throw Self.unsupported(name, "penalties are not supported yet") }

@@ -153,7 +153,8 @@ import Testing
         try torn.close()
         try await Institution.with(enrolled: false, in: folder) { house in
             #expect(try await house.client().status().epoch > epoch)
-            #expect(await refusal { _ = try await house.client(credential).whoAmI() }?.kind == .unauthenticated)
+            let ended = await refusal { _ = try await house.client(credential).whoAmI() }
+            #expect(ended?.kind == .unauthenticated && ended?.why.contains("started again") == true && ended?.remedy.contains("forge login") == true)
             let otto = try await house.signIn("otto")
             let view = try await otto.approval(try #require(approval))
             #expect(view.state == "pending" && view.votes.map(\.user) == ["otto"] && view.missingRoles == ["ml_lead"])
