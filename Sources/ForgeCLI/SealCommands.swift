@@ -59,6 +59,7 @@ struct Status: AsyncParsableCommand {
             fields += [
                 ("store", registry.isSealed ? "sealed" : "open"), ("health", registry.reason.isEmpty ? registry.health.rawValue : "\(registry.health.rawValue): \(registry.reason)"),
                 ("audit log", "\(registry.origin ?? "none"): \(registry.records) records, \(registry.signed) signed, \(registry.witnessed) witnessed"),
+                ("disk", registry.disk.map { "\($0.usedPercent) % used, \(ByteCount($0.freeBytes)) free, \($0.level)" } ?? "unknown"),
                 ("unwitnessed", registry.records > registry.witnessed ? "\(registry.records - registry.witnessed) records, for \(Text.duration(seconds: Double(registry.unwitnessedSeconds)))" : "nothing"),
             ]
         }

@@ -123,9 +123,5 @@ package enum Path {
     }
 
     /// Bytes an unprivileged process can still write on the file system that holds `path`.
-    package static func freeSpace(_ path: String) throws(Fault) -> ByteCount {
-        var info = statvfs()
-        try checked("ask for the free space of", path) { unsafe statvfs(path, &info) }
-        return ByteCount(Int64(info.f_bavail) * Int64(info.f_frsize))
-    }
+    package static func freeSpace(_ path: String) throws(Fault) -> ByteCount { try DiskSpace(of: path).free }
 }

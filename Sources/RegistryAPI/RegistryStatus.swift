@@ -14,6 +14,26 @@ package struct RegistryStatus: Codable, Sendable, Hashable {
         case broken
     }
 
+    /// The file system of the store.
+    package struct Disk: Codable, Sendable, Hashable {
+        /// `well`, `warning`, `alert` (nothing new is taken) or `critical` (officers' actions alone are recorded).
+        package var level: String
+        package var usedPercent: Int
+        package var freeBytes: Int64
+
+        package init(level: String, usedPercent: Int, freeBytes: Int64) {
+            self.level = level
+            self.usedPercent = usedPercent
+            self.freeBytes = freeBytes
+        }
+
+        package enum CodingKeys: String, CodingKey {
+            case level
+            case usedPercent = "used_percent"
+            case freeBytes = "free_bytes"
+        }
+    }
+
     package var health: Health
     /// What is wrong, when something is.
     package var reason: String
@@ -31,10 +51,12 @@ package struct RegistryStatus: Codable, Sendable, Hashable {
     package var unwitnessedSeconds: Int64
     package var version: String
     package var sqlite: String
+    /// nil when the file system does not tell.
+    package var disk: Disk?
 
     package init(
         health: Health, reason: String, isSealed: Bool, origin: String?, logKey: String?, records: UInt64, signed: UInt64, witnessed: UInt64, unwitnessedSeconds: Int64,
-        version: String, sqlite: String
+        version: String, sqlite: String, disk: Disk? = nil
     ) {
         self.health = health
         self.reason = reason
@@ -47,10 +69,11 @@ package struct RegistryStatus: Codable, Sendable, Hashable {
         self.unwitnessedSeconds = unwitnessedSeconds
         self.version = version
         self.sqlite = sqlite
+        self.disk = disk
     }
 
     package enum CodingKeys: String, CodingKey {
-        case health, reason, origin, records, signed, witnessed, version, sqlite
+        case health, reason, origin, records, signed, witnessed, version, sqlite, disk
         case isSealed = "sealed"
         case logKey = "log_key"
         case unwitnessedSeconds = "unwitnessed_seconds"

@@ -2,7 +2,7 @@ package import ForgeAudit
 package import ForgeCatalog
 package import ForgeCore
 package import ForgeGate
-import ForgeOS
+package import ForgeOS
 import Glibc
 import RegistryAPI
 
@@ -14,6 +14,8 @@ package final class Ledger: Sendable {
     /// Why nothing is written, when the log did not verify at start. Set once, before anybody asks.
     package let damage: Fault?
     private let registry: LeafStamp.Service
+    /// How full the file system is that all of it stands on.
+    package let disk: DiskWatch
 
     package static let fileName = "registry.sqlite"
 
@@ -21,18 +23,20 @@ package final class Ledger: Sendable {
     /// A log that does not verify is opened for reading alone: a person has to look, and can.
     /// - Parameters:
     ///   - reserve: room kept back for officers' records on a full disk.
+    ///   - disk: how full it is; the file system of `directory` itself when left out.
     ///   - onBroken: told once when a write failed for good; the daemon exits.
     package static func open(
-        _ directory: String, clock: LogClock, reserve: ByteCount = .mib(64), onBroken: @escaping @Sendable (Fault) -> Void = { _ in }
+        _ directory: String, clock: LogClock, reserve: ByteCount = .mib(64), disk: DiskWatch? = nil, onBroken: @escaping @Sendable (Fault) -> Void = { _ in }
     ) async throws(Fault) -> Ledger {
         try Durable.makeDirectory(directory)
-        let ledger = try Ledger(directory, clock: clock, reserve: reserve, onBroken: onBroken)
+        let ledger = try Ledger(directory, clock: clock, reserve: reserve, disk: disk ?? DiskWatch(directory), onBroken: onBroken)
         try await ledger.start()
         return ledger
     }
 
-    private init(_ directory: String, clock: LogClock, reserve: ByteCount, onBroken: @escaping @Sendable (Fault) -> Void) throws(Fault) {
+    private init(_ directory: String, clock: LogClock, reserve: ByteCount, disk: DiskWatch, onBroken: @escaping @Sendable (Fault) -> Void) throws(Fault) {
         self.directory = directory
+        self.disk = disk
         let path = Path.join(directory, Ledger.fileName)
         registry = LeafStamp.Service(.registry, pid: Int64(getpid()), uid: getuid())
         let database = try Database(path, .writer)
@@ -85,6 +89,8 @@ package final class Ledger: Sendable {
     /// Puts entries on record, all or none.
     package func append(_ entries: [AuditEntry], by service: LeafStamp.Service? = nil) async throws(Fault) -> [AuditIndex] {
         let importance: Writer<LogState>.Importance = entries.allSatisfy { $0.action.isOfficers } ? .officer : .ordinary
+        // What has happened is still told; nothing more may begin.
+        if importance == .ordinary, !entries.allSatisfy({ $0.phase == .outcome }) { try requireRoom(below: .critical, to: "put anything but officers' actions on record") }
         return try await write(as: importance) { database, log throws(Fault) in
             var indexes: [AuditIndex] = []
             for entry in entries {
@@ -94,6 +100,14 @@ package final class Ledger: Sendable {
             }
             return indexes
         }
+    }
+
+    /// - Throws: `store.low` when the disk is as full as `level` or fuller.
+    package func requireRoom(below level: DiskSpace.Level, to action: String) throws(Fault) {
+        guard let space = disk.space, space.level >= level else { return }
+        throw Fault(
+            .environment, "store.low", "cannot \(action)", why: "\(space.usedPercent) % of the registry's file system are used and \(space.free) are free",
+            remedy: "free space there, or move the state directory to a larger file system; nothing is deleted by itself", retryable: true)
     }
 
     // MARK: opening and sealing

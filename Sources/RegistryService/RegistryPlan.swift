@@ -51,18 +51,25 @@ package enum RegistryPlan {
             services: [
                 RunningService("log", stop: { await RegistryPlan.sayGoodbye(ledger) }) { try await fuse.watch { await registry.run() } },
                 RunningService("entities") { await mirror.run() },
+                RunningService("disk") {
+                    await registry.watchDisk { level, words in
+                        let line: Logger.Level = level >= .alert ? .error : level == .warning ? .warning : .notice
+                        logger.log(level: line, "\(words)")
+                    }
+                },
                 weights,
             ],
             facts: {
                 guard let status = try? await registry.status() else { return ["health": "broken"] }
-                return ["health": .string(status.health.rawValue), "sealed": .bool(status.isSealed), "records": .int(Int64(status.records))]
+                return ["health": .string(status.health.rawValue), "sealed": .bool(status.isSealed), "records": .int(Int64(status.records)), "disk": .string(status.disk?.level ?? "unknown")]
             },
             isAlive: { if case .broken = await ledger.health { false } else { true } },
             status: {
                 guard let status = try? await registry.status() else { return "cannot read its catalog" }
                 // A log that was cut has fewer records than its witness saw.
                 let tail = status.records > status.witnessed ? status.records - status.witnessed : 0
-                return "\(status.health.rawValue), \(status.isSealed ? "sealed" : "open"), \(status.records) records, \(tail) of them unwitnessed"
+                let trouble = status.reason.isEmpty ? "" : "; \(status.reason)"
+                return "\(status.health.rawValue), \(status.isSealed ? "sealed" : "open"), \(status.records) records, \(tail) of them unwitnessed\(trouble)"
             })
     }
 

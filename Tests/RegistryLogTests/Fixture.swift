@@ -69,9 +69,9 @@ final class Bench: Sendable {
     static let redactor = Redactor.open(epoch: 1) { hmacSHA256(key: [1, 2, 3], $0) }
 
     /// - Parameter sockets: the run directory; the state is elsewhere when that is small.
-    init(state: String, sockets: String, reserve: ByteCount = .mib(4), clock: LogClock? = nil) async throws {
+    init(state: String, sockets: String, reserve: ByteCount = .mib(4), clock: LogClock? = nil, disk: DiskWatch? = nil) async throws {
         let clock = if let clock { clock } else { try LogClock.system() }
-        ledger = try await Ledger.open(state, clock: clock, reserve: reserve)
+        ledger = try await Ledger.open(state, clock: clock, reserve: reserve, disk: disk)
         authority = RecordingAuthority(LedgerPort(ledger))
         registry = Registry(ledger: ledger, vault: Vault(store: ID()), authority: authority, directory: state, segmentLog2: 16) { caller throws(Fault) in
             switch caller.bearer {

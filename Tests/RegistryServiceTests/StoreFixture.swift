@@ -36,10 +36,10 @@ final class StoreFixture: Sendable {
     static let passphrase = "correct horse battery staple"
 
     /// Opens the state directory (a second time too, as a restarted daemon would) and serves it.
-    static func open(_ directory: String? = nil, segmentLog2: Int = 16) async throws -> StoreFixture {
+    static func open(_ directory: String? = nil, segmentLog2: Int = 16, disk: DiskWatch? = nil) async throws -> StoreFixture {
         let directory = directory ?? "/tmp/forge-store-\(String(describing: ID()).prefix(12))"
         try Durable.makeDirectory(directory)
-        let ledger = try await Ledger.open(directory, clock: try .system(), reserve: .mib(1))
+        let ledger = try await Ledger.open(directory, clock: try .system(), reserve: .mib(1), disk: disk)
         let rules = RuleBook(ledger)
         let store = try await ledger.reader.read { database throws(Fault) in try database.meta("store").flatMap { ID(parsing: $0) } }
         let desk = ApprovalDesk(
