@@ -142,6 +142,13 @@ let package = Package(
         program("forge", ["ForgeCLI"]),
         // The independent verifier: it shares no line with what it checks.
         program("forge-verify", ["COpenSSL", "CSQLite"]),
+        // Figures for `make bench`; not packaged.
+        program(
+            "forge-bench",
+            [
+                "ForgeCore", "ForgeOS", "ForgeCrypto", "ForgeGate", "ForgePolicy", "ForgeAuthority", "AdminAPI", "ForgeAudit", "ForgeCatalog", "RegistryService", "ForgeTokenizer",
+                "ForgeVault", "ForgeHTTP", .product(name: "Logging", package: "swift-log"),
+            ]),
 
         tests("ForgeCoreTests", ["ForgeCore"]),
         tests(
