@@ -106,13 +106,13 @@ struct Doctor: AsyncParsableCommand {
 
     // MARK: the daemons
 
-    /// What the registry says of the file system it stands on; nothing when it has room.
-    static func disk(_ level: String) -> Check? {
-        let remedy = "free space on the registry's file system; `forge status` shows how much is left"
+    /// What a daemon says of the file system it stands on; nothing when it has room.
+    static func disk(_ level: String, of program: String) -> Check? {
+        let subject = "disk of \(program)", remedy = "free space on its file system; nothing is deleted by itself"
         return switch level {
-        case "warning": Check("store's disk", .warning, "over 80 % full", remedy: remedy)
-        case "alert": Check("store's disk", .wrong, "over 90 % full: no new models or data sets are taken", remedy: remedy)
-        case "critical": Check("store's disk", .wrong, "over 95 % full: only officers' actions are allowed", remedy: remedy)
+        case "warning": Check(subject, .warning, "over 80 % full", remedy: remedy)
+        case "alert": Check(subject, .wrong, "over 90 % full: nothing new is taken", remedy: remedy)
+        case "critical": Check(subject, .wrong, "over 95 % full: the registry records officers' actions alone", remedy: remedy)
         default: nil
         }
     }
@@ -139,7 +139,7 @@ struct Doctor: AsyncParsableCommand {
                         }
                     checks.append(Check(name.program, verdict, found, remedy: remedy))
                 }
-                if let disk = body["disk"]?.string, let check = Doctor.disk(disk) { checks.append(check) }
+                if let disk = body["disk"]?.string, let check = Doctor.disk(disk, of: name.program) { checks.append(check) }
             } catch {
                 checks.append(Check(name.program, .wrong, error.message, remedy: error.remedy))
             }

@@ -64,4 +64,13 @@ package final class DiskWatch: Sendable {
     }
 
     package var level: DiskSpace.Level { space?.level ?? .well }
+
+    /// - Parameter owner: whose file system it is, as in `the registry's file system`.
+    /// - Throws: `disk.low`, worth trying again, when the disk is as full as `level` or fuller.
+    package func requireRoom(below level: DiskSpace.Level, to action: String, on owner: String) throws(Fault) {
+        guard let space, space.level >= level else { return }
+        throw Fault(
+            .environment, "disk.low", "cannot \(action)", why: "\(space.usedPercent) % of the \(owner)'s file system are used and \(space.free) are free",
+            remedy: "free space there, or move the state directory to a larger file system; nothing is deleted by itself", retryable: true)
+    }
 }

@@ -102,13 +102,8 @@ package final class Ledger: Sendable {
         }
     }
 
-    /// - Throws: `store.low` when the disk is as full as `level` or fuller.
-    package func requireRoom(below level: DiskSpace.Level, to action: String) throws(Fault) {
-        guard let space = disk.space, space.level >= level else { return }
-        throw Fault(
-            .environment, "store.low", "cannot \(action)", why: "\(space.usedPercent) % of the registry's file system are used and \(space.free) are free",
-            remedy: "free space there, or move the state directory to a larger file system; nothing is deleted by itself", retryable: true)
-    }
+    /// - Throws: `disk.low` when the disk is as full as `level` or fuller.
+    package func requireRoom(below level: DiskSpace.Level, to action: String) throws(Fault) { try disk.requireRoom(below: level, to: action, on: "registry") }
 
     // MARK: opening and sealing
 

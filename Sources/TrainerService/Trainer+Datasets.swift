@@ -32,6 +32,7 @@ extension Trainer {
         let permille = try request.queryInt("heldout", default: 50, in: 0...500)
         let redacts = request.query["redact"] == "true"
         let who = try await visitor(request)
+        try site.disk.requireRoom(below: .alert, to: "take a new data set", on: "trainer")
         let permit = try await permit(.dataAdd, on: EntityID("Forge::Dataset", name), for: who)
         let record = permit.record
         let stream = request.stream

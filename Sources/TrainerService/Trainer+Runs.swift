@@ -70,6 +70,7 @@ extension Trainer {
         let who = try await visitor(request)
         let id = ID()
         guard let person = who.user else { throw Fault(.denied, "run.person", "a run is submitted by a person", why: "\(who.principal) is none", remedy: "sign in with `forge login`") }
+        try site.disk.requireRoom(below: .alert, to: "take a new run", on: "trainer")
         var owner = JSON.Object()
         owner["owner"] = ["__entity": ["type": "Forge::User", "id": .string(person)]]
         let permit = try await permit(.runSubmit, on: EntityID("Forge::Run", id.description), attributes: owner, for: who)

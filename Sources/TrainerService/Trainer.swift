@@ -53,6 +53,7 @@ package final class Trainer: Sendable {
         guard let status = try? await status() else { return out }
         out["queued"] = .int(Int64(status.queued))
         out["running"] = .int(Int64(status.running))
+        out["disk"] = .string(site.disk.level.rawValue)
         return out
     }
 

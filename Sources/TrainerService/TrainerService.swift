@@ -15,7 +15,7 @@ package import ForgeCore
 package import ForgeDaemon
 import ForgeGate
 import ForgeHTTP
-import ForgeOS
+package import ForgeOS
 import RegistryAPI
 
 package enum TrainerService {
@@ -83,13 +83,16 @@ package struct TrainerSite: Sendable {
     package var executable: String
     /// Threads of a worker; nil takes what the process may use.
     package var threads: Int?
+    /// How full the file system of the state directory is.
+    package var disk: DiskWatch
 
-    package init(stateDirectory: String, recipesDirectory: String, weightsSocket: String, bearer: String?, executable: String, threads: Int?) {
+    package init(stateDirectory: String, recipesDirectory: String, weightsSocket: String, bearer: String?, executable: String, threads: Int?, disk: DiskWatch? = nil) {
         self.stateDirectory = stateDirectory
         self.recipesDirectory = recipesDirectory
         self.weightsSocket = weightsSocket
         self.bearer = bearer
         self.executable = executable
         self.threads = threads
+        self.disk = disk ?? DiskWatch(stateDirectory)
     }
 }

@@ -42,9 +42,9 @@ private final class SaidDisk: Sendable {
         disk.isUsed(90)
         #expect(try await store.client(nil).status().disk?.level == "alert")
         let refused = await #expect(throws: Fault.self) { _ = try await store.client("trainer").beginUpload(announced) }
-        #expect(refused?.code == "store.low" && refused?.httpStatus == 503 && refused?.retryable == true && refused?.why.contains("90 %") == true, "\(refused?.why ?? "")")
+        #expect(refused?.code == "disk.low" && refused?.httpStatus == 503 && refused?.retryable == true && refused?.why.contains("90 %") == true, "\(refused?.why ?? "")")
         let noData = await #expect(throws: Fault.self) { _ = try await store.dataset(["new.txt": "New."]) }
-        #expect(noData?.code == "store.low")
+        #expect(noData?.code == "disk.low")
         // What was begun goes on, and answers are given.
         let file = try #require(upload.files.first)
         let bytes = files[ModelFile(rawValue: file.name)!]!
@@ -57,12 +57,12 @@ private final class SaidDisk: Sendable {
         #expect(status.disk?.level == "critical" && status.reason.contains("officers"))
         let records = status.records
         let denied = await #expect(throws: Fault.self) { _ = try await serve.append(infer()) }
-        #expect(denied?.code == "store.low")
+        #expect(denied?.code == "disk.low")
         let second = try #require(upload.files.last), rest = files[ModelFile(rawValue: second.name)!]!
         let noRoom = await #expect(throws: Fault.self) {
             try await store.client("trainer").send(second, of: upload) { count, offset in Array(rest[Int(offset)..<Int(offset) + count]) }
         }
-        #expect(noRoom?.code == "store.low")
+        #expect(noRoom?.code == "disk.low")
         // How an answer ended that had begun, and an officer who signs in to make room, are on record.
         _ = try await serve.append(begun[1])
         _ = try await serve.append(AuditEntry(.login, .event, request: ID(), who: .init(.user("olga"), method: .sshsig, uid: 1)))

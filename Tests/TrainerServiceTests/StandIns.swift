@@ -156,13 +156,13 @@ struct Bench: Sendable {
 
     /// Runs a trainer with its supervisor until `body` returns; both are then stopped as a daemon stops them.
     static func with<Value: Sendable>(
-        _ directory: String? = nil, registry: StandInRegistry = .init(), denied: Set<String> = [], stopsKindly: Bool = true, _ body: @Sendable (Bench) async throws -> Value
+        _ directory: String? = nil, registry: StandInRegistry = .init(), denied: Set<String> = [], stopsKindly: Bool = true, disk: DiskWatch? = nil, _ body: @Sendable (Bench) async throws -> Value
     ) async throws -> Value {
         let place = directory ?? "/tmp/forge-trainer-\(ID().description.prefix(12))"
         defer { if directory == nil { try? Path.removeTree(place) } }
         try Durable.makeDirectory(Path.join(place, "state"))
         let site = TrainerSite(
-            stateDirectory: Path.join(place, "state"), recipesDirectory: Path.join(place, "recipes"), weightsSocket: Path.join(place, "weights.sock"), bearer: nil, executable: executable, threads: 1)
+            stateDirectory: Path.join(place, "state"), recipesDirectory: Path.join(place, "recipes"), weightsSocket: Path.join(place, "weights.sock"), bearer: nil, executable: executable, threads: 1, disk: disk)
         let myself = KnownCaller(principal: .service(.trainer), method: .handed, uid: 0, roles: [], door: "trainer")
         let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
         let trainer = try await Trainer(site: site, registry: registry, gate: Gate(StandInAuthority(denied: denied)), myself: myself, logger: logger) { caller async throws(Fault) in
