@@ -90,7 +90,7 @@ package final class Ledger: Sendable {
     package func append(_ entries: [AuditEntry], by service: LeafStamp.Service? = nil) async throws(Fault) -> [AuditIndex] {
         let importance: Writer<LogState>.Importance = entries.allSatisfy { $0.action.isOfficers } ? .officer : .ordinary
         // What has happened is still told; nothing more may begin.
-        if importance == .ordinary, !entries.allSatisfy({ $0.phase == .outcome }) { try requireRoom(below: .critical, to: "put anything but officers' actions on record") }
+        if importance == .ordinary, !entries.allSatisfy({ $0.phase == .outcome }) { try requireSpace() }
         return try await write(as: importance) { database, log throws(Fault) in
             var indexes: [AuditIndex] = []
             for entry in entries {
@@ -102,8 +102,20 @@ package final class Ledger: Sendable {
         }
     }
 
-    /// - Throws: `disk.low` when the disk is as full as `level` or fuller.
-    package func requireRoom(below level: DiskSpace.Level, to action: String) throws(Fault) { try disk.requireRoom(below: level, to: action, on: "registry") }
+    /// For what nobody has begun yet.
+    /// - Throws: `disk.low` when the disk is nearly full.
+    func requireRoom(to action: String) throws(Fault) { try disk.requireRoom(below: .alert, to: action, on: "registry") }
+
+    /// For everything but officers' actions.
+    /// - Throws: `store.full` while there is still a little room, so that officers find it when they make more; without any the writer
+    ///   itself says so.
+    func requireSpace() throws(Fault) {
+        guard let space = disk.space, space.level == .critical else { return }
+        throw Fault(
+            .environment, "store.full", "nothing can be put on record",
+            why: "no space is left but for officers' actions: \(space.usedPercent) % of the registry's file system are used, \(space.free) are free",
+            remedy: "free space there; nothing is deleted by itself", retryable: true)
+    }
 
     // MARK: opening and sealing
 

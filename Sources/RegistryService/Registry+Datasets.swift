@@ -21,7 +21,7 @@ extension Registry {
         guard let name = request.query["name"], Names.isName(name) else {
             throw Fault(.request, "data.name", "cannot register a data set without a good name", why: "a name has 1 to 64 small letters, digits, dots and hyphens and starts with a letter or digit")
         }
-        try ledger.requireRoom(below: .alert, to: "take a new data set")
+        try ledger.requireRoom(to: "take a new data set")
         guard let bytes = request.query["bytes"].flatMap({ Int64($0) }), bytes >= 0 else {
             throw Fault(.request, "data.bytes", "cannot register `\(name)`", why: "the query `bytes` says how large its texts are together")
         }

@@ -25,7 +25,10 @@ extension Registry {
         case .broken(let why): (health, reason) = (.broken, why)
         }
         let space = ledger.disk.space
-        if reason.isEmpty, let space, space.level > .well { reason = Registry.words(space) }
+        if reason.isEmpty, let space, space.level > .well {
+            reason = Registry.words(space)
+            if space.level == .critical, health == .well { health = .full }
+        }
         if let damage = ledger.damage { (health, reason) = (.damaged, damage.why) }
         let now = LogTime.now
         return RegistryStatus(

@@ -63,7 +63,7 @@ extension Registry {
         guard Names.isName(message.name) else {
             throw Fault(.request, "model.name", "cannot name a model `\(message.name.prefix(80))`", why: "a name has 1 to 64 small letters, digits, dots and hyphens and starts with a letter or digit")
         }
-        try ledger.requireRoom(below: .alert, to: "take a new model")
+        try ledger.requireRoom(to: "take a new model")
         let files = try Registry.files(message.files)
         let total = files.bytes.count + Int64(files.entries.count) << 20
         let open = try keyring.current(to: "store a model")
@@ -148,7 +148,7 @@ extension Registry {
     private func putSegment(_ request: HTTPRequest) async throws(Fault) -> HTTPResponse {
         let (row, declared, _) = try await ownUpload(request)
         try Registry.open(row)
-        try ledger.requireRoom(below: .critical, to: "store more of a model")
+        try ledger.requireSpace()
         let size = Int64(strongroom.blobs.segmentCount)
         guard let file = declared.files.first(where: { $0.name == request.parameter("name") }), let index = Int(request.parameter("n")), index >= 0,
             Int64(index) * size < file.bytes

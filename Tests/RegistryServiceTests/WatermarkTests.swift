@@ -54,15 +54,15 @@ private final class SaidDisk: Sendable {
 
         disk.isUsed(95)
         let status = try await store.client(nil).status()
-        #expect(status.disk?.level == "critical" && status.reason.contains("officers"))
+        #expect(status.disk?.level == "critical" && status.reason.contains("officers") && status.health == .full)
         let records = status.records
         let denied = await #expect(throws: Fault.self) { _ = try await serve.append(infer()) }
-        #expect(denied?.code == "disk.low")
+        #expect(denied?.code == "store.full" && denied?.why.contains("95 %") == true)
         let second = try #require(upload.files.last), rest = files[ModelFile(rawValue: second.name)!]!
         let noRoom = await #expect(throws: Fault.self) {
             try await store.client("trainer").send(second, of: upload) { count, offset in Array(rest[Int(offset)..<Int(offset) + count]) }
         }
-        #expect(noRoom?.code == "disk.low")
+        #expect(noRoom?.code == "store.full")
         // How an answer ended that had begun, and an officer who signs in to make room, are on record.
         _ = try await serve.append(begun[1])
         _ = try await serve.append(AuditEntry(.login, .event, request: ID(), who: .init(.user("olga"), method: .sshsig, uid: 1)))
