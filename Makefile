@@ -54,7 +54,7 @@ boot-test: deb
 
 ## make bench       the tables of Benchmarks: figures of this machine, beside peers where they are at hand
 bench: setup build
-	@packaging/peers.sh || [ $$? -eq 75 ]
+	@packaging/peers.sh Tests/Peers/requirements.txt Benchmarks/requirements.txt || [ $$? -eq 75 ]
 	@Benchmarks/run --bin $(BIN)
 
 ## make ci          what continuous integration runs (.ci/run)

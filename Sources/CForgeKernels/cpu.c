@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <sched.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -106,6 +107,36 @@ double fk_measure_peak(fk_cpu_level level, int32_t flags, int32_t milliseconds) 
         const double took = seconds() - before;
         if (took > 0 && flops / took > best) best = flops / took;
     } while (seconds() < end);
+    return best;
+}
+
+struct reading { const uint64_t *words; int64_t parts, words_per_part; _Atomic uint64_t sum; };
+
+static void read_part(void *context, int64_t task, void *scratch) {
+    (void)scratch;
+    struct reading *reading = context;
+    const uint64_t *words = reading->words + task * reading->words_per_part;
+    uint64_t sum[16] = {0};
+    for (int64_t i = 0; i + 16 <= reading->words_per_part; i += 16)
+        for (int j = 0; j < 16; j++) sum[j] ^= words[i + j];
+    for (int j = 1; j < 16; j++) sum[0] ^= sum[j];
+    reading->sum ^= sum[0];
+}
+
+double fk_measure_bandwidth(size_t bytes, int32_t rounds, fk_stream s) {
+    enum { PARTS = 64 };
+    void *memory;
+    if (fk_alloc_cpu(&memory, bytes, s) != FK_OK) return 0;
+    memset(memory, 1, bytes);  // pages that were never written are all one page
+    struct reading reading = {.words = memory, .parts = PARTS, .words_per_part = (int64_t)(bytes / 8 / PARTS)};
+    double best = 0;
+    for (int32_t i = 0; i < rounds; i++) {
+        const double before = seconds();
+        fk_run(s, PARTS, read_part, &reading);
+        const double rate = (double)(reading.words_per_part * 8 * PARTS) / (seconds() - before);
+        if (rate > best) best = rate;
+    }
+    fk_release_cpu(memory, s);
     return best;
 }
 

@@ -33,6 +33,15 @@ package import ForgeCore
         unsafe fk_measure_peak_all(fk_cpu_level(rawValue: UInt32(backend.level.rawValue)), Int32(precision.flag), Int32(milliseconds), stream)
     }
 
+    /// The same for products with weights in a format: whole numbers for rounded ones.
+    package func measuredPeak(_ format: WeightFormat, milliseconds: Int = 50) -> Double {
+        guard format.quant != nil else { return measuredPeak(precision: format == .bf16 ? .bf16 : .f32, milliseconds: milliseconds) }
+        return unsafe fk_measure_peak_all(fk_cpu_level(rawValue: UInt32(backend.level.rawValue)), FK_INT8, Int32(milliseconds), stream)
+    }
+
+    /// Bytes per second that this device's threads read from memory together: what decoding, which reads every weight once a token, is a share of.
+    package func measuredBandwidth() -> Double { unsafe fk_measure_bandwidth(1 << 28, 8, stream) }
+
     var ops: fk_ops { unsafe backend.table.pointee }
 
     /// A shape mismatch is a bug; what the machine refuses is a fault.

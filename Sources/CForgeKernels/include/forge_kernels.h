@@ -235,6 +235,8 @@ int32_t fk_stream_threads(fk_stream s);
 double fk_measure_peak(fk_cpu_level level, int32_t flags, int32_t milliseconds);
 /// The same on all workers of a stream at once.
 double fk_measure_peak_all(fk_cpu_level level, int32_t flags, int32_t milliseconds, fk_stream s);
+/// Bytes a second that a stream's workers together read from memory, the best of `rounds` passes over `bytes`; 0 without memory.
+double fk_measure_bandwidth(size_t bytes, int32_t rounds, fk_stream s);
 
 #ifdef __cplusplus
 }

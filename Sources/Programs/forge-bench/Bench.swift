@@ -4,8 +4,10 @@ import ForgeOS
 /// Where a measurement works, and how it says what it found.
 struct Bench: Sendable {
     let scratch: String
+    /// What else was said on the command line.
+    let words: [String]
     /// Documents with a zero byte between them.
-    let corpus: String?
+    var corpus: String? { words.first }
 
     func path(_ name: String) -> String { Path.join(scratch, name) }
 

@@ -9,14 +9,16 @@ import ForgeOS
 import Glibc
 
 let arguments = Array(CommandLine.arguments.dropFirst())
-let areas: [String: (Bench) async throws -> Void] = ["policy": policyRows, "log": logRows, "tokenizer": tokenizerRows, "store": storeRows, "http": httpRows]
+let areas: [String: (Bench) async throws -> Void] = [
+    "policy": policyRows, "log": logRows, "tokenizer": tokenizerRows, "store": storeRows, "http": httpRows, "gemm": gemmRows, "training": trainingRows, "serving": servingRows,
+]
 
 do {
     guard let area = arguments.first.flatMap({ areas[$0] }) else {
-        throw Fault(.request, "bench.usage", "cannot tell what to measure", remedy: "forge-bench \(areas.keys.sorted().joined(separator: "|")) SCRATCH [CORPUS]")
+        throw Fault(.request, "bench.usage", "cannot tell what to measure", remedy: "forge-bench \(areas.keys.sorted().joined(separator: "|")) SCRATCH [WORD…]")
     }
     guard arguments.count >= 2 else { throw Fault(.request, "bench.usage", "cannot measure without a scratch directory", remedy: "name one on the disk that is to be measured") }
-    let bench = Bench(scratch: try Path.absolute(arguments[1]), corpus: arguments.count > 2 ? arguments[2] : nil)
+    let bench = Bench(scratch: try Path.absolute(arguments[1]), words: Array(arguments.dropFirst(2)))
     try Durable.makeDirectory(bench.scratch)
     try await area(bench)
 } catch {
