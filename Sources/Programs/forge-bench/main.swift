@@ -1,6 +1,6 @@
 // forge-bench: times the parts that have no peer to call from outside, one JSON line a figure. `Benchmarks/run` calls it and compares.
 //
-// owns      a scratch directory that goes with it
+// owns      what it writes into the scratch directory it is given; the caller removes that
 // promises  figures of this very build on this very machine; nothing is warmed up that a daemon would not have warm
 // never     part of the package: it is for those who build Forge
 
