@@ -6,6 +6,9 @@
 #include "ops/bf16.h"
 #include "ops/gemm.h"
 #include "ops/gemm_quant.h"
+#include "ops/group_gemm.h"
+#include "ops/route.h"
+#include "ops/experts.h"
 #include "ops/rmsnorm.h"
 #include "ops/rope.h"
 #include "ops/swiglu.h"
@@ -59,6 +62,16 @@ const fk_ops FK(table) = {
     .swiglu_bwd = FK(swiglu_bwd),
     .embed_fwd = FK(embed_fwd),
     .embed_bwd = FK(embed_bwd),
+    .route_fwd = FK(route_fwd),
+    .route_bwd = FK(route_bwd),
+    .route_sort = FK(route_sort),
+    .expert_gather = FK(expert_gather),
+    .expert_combine = FK(expert_combine),
+    .expert_swiglu_bwd = FK(expert_swiglu_bwd),
+    .group_pack = FK(group_pack),
+    .group_gemm = FK(group_gemm),
+    .group_pack_rows = FK(group_pack_rows),
+    .group_gemm_dw = FK(group_gemm_dw),
     .attn_fwd = FK(attn_fwd),
     .attn_bwd = FK(attn_bwd),
     .paged_attn = FK(paged_attn),
@@ -66,6 +79,7 @@ const fk_ops FK(table) = {
     .logprob = FK(logprob),
     .axpby = FK(axpby),
     .sumsq = FK(sumsq),
+    .column_sums = FK(column_sums),
     .adamw = FK(adamw),
     .to_bf16 = FK(to_bf16),
     .from_bf16 = FK(from_bf16),

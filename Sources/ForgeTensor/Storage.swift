@@ -21,6 +21,15 @@ package import ForgeCore
     }
 
     deinit { unsafe device.ops.release(base, device.stream) }
+
+    /// A copy of the first `count` double-precision numbers.
+    package func doubles(_ count: Int) -> [Double] {
+        precondition(count * 8 <= bytes, "a storage is read within its bytes")
+        return unsafe [Double](unsafeUninitializedCapacity: count) { buffer, filled in
+            if count > 0 { _ = unsafe device.ops.copy(buffer.baseAddress!, base, count * 8, device.stream) }
+            filled = count
+        }
+    }
 }
 
 /// Row-major extents with a stride between rows; the rows themselves have no gaps.
@@ -128,20 +137,54 @@ package struct Tensor {
     }
 }
 
+/// Matrices of one layout, `spacing` elements from the first element of one to that of the next.
+package struct TensorGroup {
+    package let first: Tensor
+    package let count: Int
+    package let spacing: Int
+
+    package init(_ first: Tensor, count: Int, spacing: Int) {
+        precondition(count >= 1 && spacing >= first.layout.span, "the matrices of a group do not overlap")
+        precondition((first.offset + (count - 1) * spacing + first.layout.span) * 4 <= first.storage.bytes, "a group lies inside its storage")
+        self.first = first
+        self.count = count
+        self.spacing = spacing
+    }
+
+    package var rows: Int { first.rows }
+    package var columns: Int { first.columns }
+
+    package subscript(_ number: Int) -> Tensor {
+        precondition((0..<count).contains(number), "a group is read within its count")
+        return Tensor(first.storage, offset: first.offset + number * spacing, layout: first.layout)
+    }
+}
+
 /// A list of 32-bit indices in a device's memory: token ids, positions, cumulative lengths.
 package struct Indices {
     package let storage: Storage
+    /// In entries.
+    private let offset: Int
     package let capacity: Int
-    var pointer: UnsafeMutablePointer<Int32> { unsafe storage.base.assumingMemoryBound(to: Int32.self) }
+    var pointer: UnsafeMutablePointer<Int32> { unsafe storage.base.assumingMemoryBound(to: Int32.self) + offset }
 
     package init(capacity: Int, on device: Device) throws(Fault) {
         storage = try Storage(bytes: max(capacity, 1) * 4, on: device)
+        offset = 0
         self.capacity = capacity
     }
 
     package init(_ values: [Int32], on device: Device) throws(Fault) {
         try self.init(capacity: values.count, on: device)
         write(values)
+    }
+
+    /// Indices in memory that was planned for as many floats.
+    package init(in tensor: Tensor) {
+        precondition(tensor.layout.isContiguous, "indices lie without gaps")
+        storage = tensor.storage
+        offset = tensor.offset
+        capacity = tensor.count
     }
 
     /// Replaces the first `values.count` entries.

@@ -19,7 +19,7 @@
 extern "C" {
 #endif
 
-#define FK_ABI 3u
+#define FK_ABI 4u
 /// Columns a packed panel holds, on every CPU.
 #define FK_PANEL 32
 
@@ -62,6 +62,22 @@ typedef enum fk_rope_layout {
     FK_ROPE_HALF = 0,         // pairs (i, i + d/2): Hugging Face Llama and Mistral
     FK_ROPE_INTERLEAVED = 1,  // pairs (2i, 2i + 1): native Mistral weights
 } fk_rope_layout;
+
+/// What makes a score of a router's logit.
+typedef enum fk_score {
+    FK_SOFTMAX = 0,  // over all experts: Mixtral, Mistral Small 4
+    FK_SIGMOID = 1,  // each expert by itself: DeepSeek-V3
+} fk_score;
+
+/// How tokens choose experts.
+typedef struct fk_route {
+    int64_t experts;      // 1...FK_EXPERTS_MAX
+    int64_t choices;      // k, 1...experts
+    fk_score score;
+    int32_t renormalise;  // divide the weights of a token by their sum + 1e-20
+    float scale;          // multiplies the weights last
+} fk_route;
+#define FK_EXPERTS_MAX 4096
 
 /// What stays the same over one AdamW step (Loshchilov & Hutter 2019, arXiv:1711.05101; torch.optim.AdamW).
 typedef struct fk_adamw {
@@ -153,6 +169,47 @@ typedef struct fk_ops {
     /// dw[ids[t],:] += dy[t,:], in the order of t.
     fk_status (*embed_bwd)(float *dw, const float *dy, const int32_t *ids, int64_t n, int64_t d, int64_t vocabulary, fk_stream s);
 
+    // -- experts ------------------------------------------------------------------------------------------------
+    // Tokens 0..<n choose k experts each. Pair t·k + j is choice j of token t; the pairs in the order of their experts, those of
+    // one expert in their own order, have places 0..<n·k. An index outside its range is FK_BAD_SHAPE.
+
+    /// probs[n,e] = the score of logits[n,e]; choice[n,k]: the k largest of probs + bias (bias [e] may be NULL), best first, of
+    /// equal ones the lower index; weights[n,k] = scale · probs[n,choice] / (renormalise ? Σ_k probs[n,choice] + 1e-20 : 1).
+    /// probs may alias logits.
+    fk_status (*route_fwd)(float *weights, int32_t *choice, float *probs, const float *logits, const float *bias, int64_t n,
+                           const fk_route *route, fk_stream s);
+    /// dlogits[n,e] from dweights[n,k]; balance [e], if not NULL, is added to the gradient of every token's probs first. The bias
+    /// and the choice itself have no gradient. dlogits may alias probs.
+    fk_status (*route_bwd)(float *dlogits, const float *dweights, const int32_t *choice, const float *probs, const float *balance,
+                           int64_t n, const fk_route *route, fk_stream s);
+    /// Expert e has places starts[e]..<starts[e+1]; place[pair] and pair[place] undo each other. starts has experts + 1 entries.
+    fk_status (*route_sort)(int32_t *starts, int32_t *place, int32_t *pair, const int32_t *choice, int64_t n, const fk_route *route, fk_stream s);
+    /// out[p,:] = x[pair[p] / choices,:].   out [n·choices, d], x [n, d]
+    fk_status (*expert_gather)(float *out, const float *x, const int32_t *pair, int64_t n, int64_t choices, int64_t d, fk_stream s);
+    /// out[t,:] = (add ? add[t,:] : 0) + Σ_j (weights ? weights[t,j] : 1) y[place[t,j],:], choices in order. out may alias add.
+    /// With weights: what the experts say together. Without: the gradient of expert_gather.
+    fk_status (*expert_combine)(float *out, const float *add, const float *y, const float *weights, const int32_t *place, int64_t n,
+                                int64_t choices, int64_t d, fk_stream s);
+    /// The way back through expert_combine and swiglu at once, so that the experts' outputs need not be kept. dh[p] = W₂ᵀ dout of
+    /// place p's token, not yet weighted; h = silu(g) u from gu, w = weights[pair[p]]:
+    /// dweights[pair[p]] = Σ_f dh h;  again[p] = w h, for dW₂ = Σ_p dout ⊗ again;  dgu[p] from w dh. dgu may alias gu.
+    fk_status (*expert_swiglu_bwd)(float *dgu, float *again, float *dweights, const float *dh, const float *gu, const float *weights,
+                                   const int32_t *pair, int64_t pairs, int64_t width, fk_stream s);
+    /// Matrix g of `groups` (all k×n, sources src_stride apart) is packed by gemm_pack at packed + g·fk_packed_count(k, n).
+    fk_status (*group_pack)(float *packed, const float *src, int64_t groups, int64_t src_stride, int64_t k, int64_t n, int64_t ld,
+                            fk_layout layout, fk_stream s);
+    /// Rows starts[g]..<starts[g+1] of out = gemm of the same rows of a with packed matrix g: the bits of one gemm a group.
+    /// m = starts[groups] rows in all.
+    fk_status (*group_gemm)(float *out, const float *a, const float *packed, const int32_t *starts, int64_t groups, int64_t m, int64_t k,
+                            int64_t n, int64_t lda, int64_t ldo, int32_t flags, fk_stream s);
+    /// Packs each group's rows of src [m, n] by themselves for group_gemm_dw. packed: fk_packed_count(m, n) floats
+    fk_status (*group_pack_rows)(float *packed, const float *src, const int32_t *starts, int64_t groups, int64_t m, int64_t n, int64_t ld,
+                                 int32_t flags, fk_stream s);
+    /// dw_g[n,k] (+)= Σ dy[r,n] x[r,k] over the rows r of group g, in order; dw_g at dw + g·dw_stride, rows ldo apart; x packed
+    /// by group_pack_rows. A group without rows gives zeros, or with FK_ACCUMULATE leaves its matrix alone.
+    fk_status (*group_gemm_dw)(float *dw, const float *dy, const float *packed, const int32_t *starts, int64_t groups, int64_t dw_stride,
+                               int64_t m, int64_t n, int64_t k, int64_t ldy, int64_t ldo, int32_t flags, fk_stream s);
+
     // -- attention ----------------------------------------------------------------------------------------------
     /// Causal attention inside each sequence; keys of other sequences do not exist. out[t,h] = Σ_j softmax_j(scale q·k_j) v_j.
     /// lse [tokens, q_heads] receives the natural log of the softmax denominators (NULL if not wanted).
@@ -188,6 +245,8 @@ typedef struct fk_ops {
     fk_status (*axpby)(float *out, float alpha, const float *x, float beta, const float *y, int64_t n, fk_stream s);
     /// *out = Σ x², in double, in one fixed order. partials: fk_sumsq_partials(n) doubles of workspace.
     fk_status (*sumsq)(double *out, double *partials, const float *x, int64_t n, fk_stream s);
+    /// out[d] = Σ_n x[n,d] in double, rows in order.
+    fk_status (*column_sums)(double *out, const float *x, int64_t n, int64_t d, fk_stream s);
     /// p ← p (1 - lr wd); m ← β₁m + (1-β₁)g; v ← β₂v + (1-β₂)g²; p ← p - lr (m/bias1) / (√(v/bias2) + eps), g scaled first.
     fk_status (*adamw)(float *p, float *m, float *v, const float *g, int64_t n, const fk_adamw *step, fk_stream s);
     /// Round to nearest, ties to even; NaN stays NaN.

@@ -1,4 +1,4 @@
-// Element by element: scaled sums, the sum of squares, AdamW, and bfloat16 there and back.
+// Element by element: scaled sums, sums of squares and of columns, AdamW, and bfloat16 there and back.
 #ifdef FK_REFERENCE
 
 static fk_status FK(axpby)(float *out, float alpha, const float *x, float beta, const float *y, int64_t n, fk_stream s) {
@@ -13,6 +13,15 @@ static fk_status FK(sumsq)(double *out, double *partials, const float *x, int64_
     double sum = 0;
     for (int64_t i = 0; i < n; i++) sum += (double)x[i] * x[i];
     *out = sum;
+    return FK_OK;
+}
+
+static fk_status FK(column_sums)(double *out, const float *x, int64_t n, int64_t d, fk_stream s) {
+    (void)s;
+    for (int64_t i = 0; i < d; i++) {
+        out[i] = 0;
+        for (int64_t r = 0; r < n; r++) out[i] += (double)x[r * d + i];
+    }
     return FK_OK;
 }
 
@@ -93,6 +102,25 @@ static fk_status FK(sumsq)(double *out, double *partials, const float *x, int64_
     double sum = 0;
     for (int64_t i = 0; i < fk_ceil(n, FK(chunk)); i++) sum += partials[i];
     *out = sum;
+    return FK_OK;
+}
+
+struct FK(sums_job) { double *out; const float *x; int64_t n, d; };
+
+/// Sixteen columns, rows in order.
+static void FK(sums_columns)(void *context, int64_t task, void *scratch) {
+    (void)scratch;
+    const struct FK(sums_job) *job = context;
+    const int64_t first = task * 16, width = fk_min(16, job->d - first);
+    double sum[16] = {0};
+    for (int64_t r = 0; r < job->n; r++)
+        for (int64_t i = 0; i < width; i++) sum[i] += (double)job->x[r * job->d + first + i];
+    memcpy(job->out + first, sum, (size_t)width * sizeof(double));
+}
+
+static fk_status FK(column_sums)(double *out, const float *x, int64_t n, int64_t d, fk_stream s) {
+    struct FK(sums_job) job = {out, x, n, d};
+    fk_run(s, fk_ceil(d, 16), FK(sums_columns), &job);
     return FK_OK;
 }
 

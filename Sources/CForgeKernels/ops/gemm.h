@@ -34,8 +34,7 @@ static fk_status FK(gemm)(float *out, const float *a, const float *packed, int64
 
 struct FK(pack_job) { float *packed; const float *src; int64_t k, n, ld; fk_layout layout; };
 
-struct FK(pack_job);
-static fk_status FK(gemm_pack_bf16)(struct FK(pack_job) *job, fk_stream s);
+static fk_body FK(pack_bf16_body)(void);
 
 static void FK(pack_panel)(void *context, int64_t p, void *scratch) {
     (void)scratch;
@@ -66,8 +65,7 @@ static void FK(pack_panel)(void *context, int64_t p, void *scratch) {
 static fk_status FK(gemm_pack)(float *packed, const float *src, int64_t k, int64_t n, int64_t ld, fk_layout layout, fk_stream s) {
     if (k < 0 || n < 0) return FK_BAD_SHAPE;
     struct FK(pack_job) job = {packed, src, k, n, ld, layout};
-    if (layout & FK_BF16) return FK(gemm_pack_bf16)(&job, s);
-    fk_run(s, fk_ceil(n, FK_PANEL), FK(pack_panel), &job);
+    fk_run(s, fk_ceil(n, FK_PANEL), layout & FK_BF16 ? FK(pack_bf16_body)() : FK(pack_panel), &job);
     return FK_OK;
 }
 

@@ -102,13 +102,11 @@ FK_INLINE vf FK(bf16_pair_hard)(vf first, vf second) {
 #undef FK_FLUSH_SUBNORMALS
 #endif
 
-static fk_status FK(gemm_pack_bf16)(struct FK(pack_job) *job, fk_stream s) {
-    fk_body body = FK_CAT(FK(pack_panel), soft);
+static fk_body FK(pack_bf16_body)(void) {
 #if FK_WIDE
-    if (__builtin_cpu_supports("avx512bf16")) body = FK_CAT(FK(pack_panel), hard);
+    if (__builtin_cpu_supports("avx512bf16")) return FK_CAT(FK(pack_panel), hard);
 #endif
-    fk_run(s, fk_ceil(job->n, FK_PANEL), body, job);
-    return FK_OK;
+    return FK_CAT(FK(pack_panel), soft);
 }
 
 /// Pair steps in registers only, where the CPU has the instruction; otherwise nothing, and float32 is the peak.
