@@ -18,27 +18,28 @@ extension Tape {
         return out
     }
 
-    /// `y = x·Wᵀ`, W `[out, in]`.
-    package func linear(_ x: Buffer, _ weight: Weight) -> Buffer {
+    /// `y = x·Wᵀ`, W `[out, in]`, in the tape's precision or another.
+    package func linear(_ x: Buffer, _ weight: Weight, precision: Precision? = nil) -> Buffer {
+        let precision = precision ?? self.precision
         let (outputs, inputs) = (weight.value.rows, weight.value.columns)
         let out = value(columns: outputs)
         let packed = workspace(Device.packedCount(k: inputs, n: outputs))
         record("linear", [x, packed, out]) { (tape) throws(Fault) in
-            try tape.device.pack(tape[packed], from: weight.value, as: .weight, precision: tape.precision)
-            try tape.device.multiply(tape[out], tape[x], packed: tape[packed], precision: tape.precision)
+            try tape.device.pack(tape[packed], from: weight.value, as: .weight, precision: precision)
+            try tape.device.multiply(tape[out], tape[x], packed: tape[packed], precision: precision)
         }
         rule { tape in
             let dy = tape.gradient(of: out)
             let packedX = tape.workspace(Device.packedCount(k: tape.capacity, n: inputs))
             tape.recordBackward("linear weight", [x, dy, packedX]) { (tape) throws(Fault) in
-                try tape.device.pack(tape[packedX], from: tape[x], as: .plain, precision: tape.precision)
-                try tape.device.multiply(weight.gradient, tape[dy], packed: tape[packedX], transposed: true, accumulate: true, precision: tape.precision)
+                try tape.device.pack(tape[packedX], from: tape[x], as: .plain, precision: precision)
+                try tape.device.multiply(weight.gradient, tape[dy], packed: tape[packedX], transposed: true, accumulate: true, precision: precision)
             }
             let (dx, accumulate) = tape.claimGradient(of: x)
             let packed = tape.workspace(Device.packedCount(k: outputs, n: inputs))
             tape.recordBackward("linear input", [dy, packed, dx]) { (tape) throws(Fault) in
-                try tape.device.pack(tape[packed], from: weight.value, as: .plain, precision: tape.precision)
-                try tape.device.multiply(tape[dx], tape[dy], packed: tape[packed], accumulate: accumulate, precision: tape.precision)
+                try tape.device.pack(tape[packed], from: weight.value, as: .plain, precision: precision)
+                try tape.device.multiply(tape[dx], tape[dy], packed: tape[packed], accumulate: accumulate, precision: precision)
             }
         }
         return out

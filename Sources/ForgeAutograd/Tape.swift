@@ -30,6 +30,8 @@ package struct TapeInputs {
     package var sequences = 0
     /// 1 / (targets of the whole optimiser step).
     package var lossWeight: Float = 0
+    /// The balancing loss counts this much (`Tape.balance`); 0 turns it off.
+    package var balanceWeight: Float = 0
 
     package init(rows: Int, on device: Device) throws(Fault) {
         ids = try Indices(capacity: rows, on: device)

@@ -26,9 +26,14 @@ package final class PackedWeights {
     ///   - format: of every matrix; look-ups and norms stay float32.
     ///   - fill: writes one parameter's values into the tensor it is given, of the entry's shape (norms are one row). Called once for each entry of the table, in
     ///     the table's order, so that no second whole copy ever exists.
-    /// - Throws: what `fill` throws; `.environment` without memory.
+    /// - Throws: what `fill` throws; `.environment` without memory; `.request` for a mixture.
     package init(_ table: ParameterTable, as format: WeightFormat, on device: Device, fill: (ParameterTable.Entry, Tensor) throws(Fault) -> Void) throws(Fault) {
         let config = table.config
+        guard config.experts == nil else {
+            throw Fault(
+                .request, "model.architecture", "mixtral models are not served yet", why: "this version of forge trains and evaluates mixtures of experts only",
+                remedy: "serve a dense model")
+        }
         func entry(_ name: String) -> ParameterTable.Entry {
             guard let entry = table[name] else { preconditionFailure("no parameter is called `\(name)`") }
             return entry

@@ -1,10 +1,29 @@
 package import ForgeCore
+import ForgeTensor
 
-/// The architecture of a Mistral decoder, read from and written to Hugging Face's `config.json`.
+/// The architecture of a Mistral decoder, dense or a mixture of experts, read from and written to Hugging Face's `config.json`.
 package struct MistralConfig: Hashable, Sendable {
+    /// What a mixture has instead of one feed-forward a layer (Jiang et al. 2024, arXiv:2401.04088): softmax over all experts, the best few, renormalised.
+    package struct Experts: Hashable, Sendable {
+        package var count: Int
+        /// Experts a token goes to.
+        package var choices: Int
+        /// How much the balancing loss counts in training, where it is used.
+        package var balance: Double
+        /// Whether it is (`output_router_logits`: transformers leaves it off unless asked).
+        package var balances: Bool
+
+        package init(count: Int, choices: Int, balance: Double = 0.001, balances: Bool = false) {
+            self.count = count
+            self.choices = choices
+            self.balance = balance
+            self.balances = balances
+        }
+    }
+
     package var vocabulary: Int
     package var width: Int
-    /// Width between gate/up and down.
+    /// Width between gate/up and down; of each expert, if there are several.
     package var feedForward: Int
     package var layers: Int
     package var queryHeads: Int
@@ -19,10 +38,13 @@ package struct MistralConfig: Hashable, Sendable {
     package var tiedEmbeddings: Bool
     package var bos: Int?
     package var eos: Int?
+    /// Nil in a dense decoder.
+    package var experts: Experts?
 
     package init(
         vocabulary: Int, width: Int, feedForward: Int, layers: Int, queryHeads: Int, kvHeads: Int, headDim: Int? = nil, contextMax: Int, normEps: Float = 1e-5,
-        ropeTheta: Double = 10_000, window: Int? = nil, tiedEmbeddings: Bool = false, bos: Int? = nil, eos: Int? = nil
+        ropeTheta: Double = 10_000, window: Int? = nil, tiedEmbeddings: Bool = false, bos: Int? = nil, eos: Int? = nil,
+        experts: Experts? = nil
     ) {
         self.vocabulary = vocabulary
         self.width = width
@@ -38,7 +60,11 @@ package struct MistralConfig: Hashable, Sendable {
         self.tiedEmbeddings = tiedEmbeddings
         self.bos = bos
         self.eos = eos
+        self.experts = experts
     }
+
+    /// What Hugging Face calls this architecture.
+    package var modelType: String { experts == nil ? "mistral" : "mixtral" }
 
     package var queryWidth: Int { queryHeads * headDim }
     package var kvWidth: Int { kvHeads * headDim }
@@ -64,6 +90,10 @@ package struct MistralConfig: Hashable, Sendable {
         try need(normEps > 0 && normEps < 1, "rms_norm_eps", "is \(normEps); it must lie between 0 and 1")
         try need(ropeTheta > 1 && ropeTheta.isFinite, "rope_theta", "is \(ropeTheta); it must be above 1")
         try need(window.map { $0 >= 1 } ?? true, "sliding_window", "must be null or at least 1")
+        guard let experts else { return }
+        try need((1...Routing.expertsMax).contains(experts.count), "num_local_experts", "is \(experts.count); it must be 1 to \(Routing.expertsMax)")
+        try need((1...experts.count).contains(experts.choices), "num_experts_per_tok", "is \(experts.choices); it must be 1 to num_local_experts (\(experts.count))")
+        try need(experts.balance >= 0 && experts.balance.isFinite, "router_aux_loss_coef", "is \(experts.balance); it must not be negative")
     }
 }
 
@@ -72,7 +102,7 @@ extension MistralConfig {
     /// - Throws: `.request` naming the member that is missing, of the wrong kind, or not supported.
     package init(json: JSON) throws(Fault) {
         func fault(_ why: String) -> Fault {
-            Fault(.request, "model.config", "cannot read the model's config.json", why: why, remedy: "only dense Mistral decoders are supported yet")
+            Fault(.request, "model.config", "cannot read the model's config.json", why: why, remedy: "Mistral and Mixtral decoders are supported")
         }
         guard let root = json.object else { throw fault("it is not a JSON object") }
         func int(_ key: String, _ fallback: Int? = nil) throws(Fault) -> Int {
@@ -89,7 +119,16 @@ extension MistralConfig {
             if let list = value.array, let first = list.first?.int { return Int(first) }
             return try int(key)
         }
-        if let kind = root["model_type"]?.string, kind != "mistral" { throw fault("`model_type` is `\(kind.prefix(40))`") }
+        let kind = root["model_type"]?.string ?? "mistral"
+        guard kind == "mistral" || kind == "mixtral" else { throw fault("`model_type` is `\(kind.prefix(40))`") }
+        var experts: Experts?
+        if kind == "mixtral" {
+            // The defaults are those of transformers' MixtralConfig.
+            experts = Experts(
+                count: try int("num_local_experts", 8), choices: try int("num_experts_per_tok", 2), balance: root["router_aux_loss_coef"]?.number ?? 0.001,
+                balances: root["output_router_logits"]?.bool ?? false)
+            if let noise = root["router_jitter_noise"]?.number, noise != 0 { throw fault("`router_jitter_noise` is \(noise): routing with noise is not supported") }
+        }
         if let act = root["hidden_act"]?.string, act != "silu" { throw fault("`hidden_act` is `\(act.prefix(40))`, not `silu`") }
         let rope = root["rope_parameters"]?.object
         if let kind = (rope?["rope_type"] ?? root["rope_scaling"]?["rope_type"])?.string, kind != "default" {
@@ -99,16 +138,16 @@ extension MistralConfig {
         self.init(
             vocabulary: try int("vocab_size"), width: width, feedForward: try int("intermediate_size"), layers: try int("num_hidden_layers"), queryHeads: heads,
             kvHeads: try int("num_key_value_heads", heads), headDim: try int("head_dim", heads > 0 ? width / heads : 0),
-            contextMax: try int("max_position_embeddings"), normEps: Float(root["rms_norm_eps"]?.number ?? 1e-6),
-            ropeTheta: (rope?["rope_theta"] ?? root["rope_theta"])?.number ?? 10_000, window: try optional("sliding_window"),
-            tiedEmbeddings: root["tie_word_embeddings"]?.bool ?? false, bos: try optional("bos_token_id"), eos: try optional("eos_token_id"))
+            contextMax: try int("max_position_embeddings"), normEps: Float(root["rms_norm_eps"]?.number ?? (experts == nil ? 1e-6 : 1e-5)),
+            ropeTheta: (rope?["rope_theta"] ?? root["rope_theta"])?.number ?? (experts == nil ? 10_000 : 1_000_000), window: try optional("sliding_window"),
+            tiedEmbeddings: root["tie_word_embeddings"]?.bool ?? false, bos: try optional("bos_token_id"), eos: try optional("eos_token_id"), experts: experts)
         try validate()
     }
 
     /// `config.json` as transformers reads it; members in one fixed order, so equal models give equal bytes.
     package var json: JSON {
-        [
-            "architectures": ["MistralForCausalLM"],
+        var root: JSON.Object = [
+            "architectures": [experts == nil ? "MistralForCausalLM" : "MixtralForCausalLM"],
             "attention_dropout": 0,
             "bos_token_id": bos.map { .int(Int64($0)) } ?? .null,
             "dtype": "float32",
@@ -119,17 +158,27 @@ extension MistralConfig {
             "initializer_range": .double(0.02),
             "intermediate_size": .int(Int64(feedForward)),
             "max_position_embeddings": .int(Int64(contextMax)),
-            "model_type": "mistral",
+            "model_type": .string(modelType),
             "num_attention_heads": .int(Int64(queryHeads)),
-            "num_hidden_layers": .int(Int64(layers)),
-            "num_key_value_heads": .int(Int64(kvHeads)),
-            "rms_norm_eps": .double(Double(normEps.description)!),
-            "rope_parameters": ["rope_theta": .double(ropeTheta), "rope_type": "default"],
-            "rope_theta": .double(ropeTheta),
-            "sliding_window": window.map { .int(Int64($0)) } ?? .null,
-            "tie_word_embeddings": .bool(tiedEmbeddings),
-            "use_cache": true,
-            "vocab_size": .int(Int64(vocabulary)),
         ]
+        if let experts { root["num_experts_per_tok"] = .int(Int64(experts.choices)) }
+        root["num_hidden_layers"] = .int(Int64(layers))
+        root["num_key_value_heads"] = .int(Int64(kvHeads))
+        if let experts {
+            root["num_local_experts"] = .int(Int64(experts.count))
+            root["output_router_logits"] = .bool(experts.balances)
+        }
+        root["rms_norm_eps"] = .double(Double(normEps.description)!)
+        root["rope_parameters"] = ["rope_theta": .double(ropeTheta), "rope_type": "default"]
+        root["rope_theta"] = .double(ropeTheta)
+        if let experts {
+            root["router_aux_loss_coef"] = .double(experts.balance)
+            root["router_jitter_noise"] = .double(0)
+        }
+        root["sliding_window"] = window.map { .int(Int64($0)) } ?? .null
+        root["tie_word_embeddings"] = .bool(tiedEmbeddings)
+        root["use_cache"] = true
+        root["vocab_size"] = .int(Int64(vocabulary))
+        return .object(root)
     }
 }

@@ -2,7 +2,8 @@ package import ForgeCore
 
 /// Every parameter of a decoder: its Hugging Face name, shape, and place in one flat run of float32.
 ///
-/// q, k and v of a layer lie side by side, and so do gate and up: each trio or pair is one matrix to the kernels.
+/// q, k and v of a layer lie side by side, and so do gate and up: each trio or pair is one matrix to the kernels. An expert's gate (`w1`), up (`w3`) and down
+/// (`w2`) follow one another, so that the same matrix of all experts is found at one spacing.
 package struct ParameterTable: Sendable {
     package enum Role: Sendable {
         /// `[vocabulary, width]`: rows are looked up, or multiply the last hidden state.
@@ -48,9 +49,19 @@ package struct ParameterTable: Sendable {
             add(prefix + "self_attn.v_proj.weight", [config.kvWidth, config.width], .matrix)
             add(prefix + "self_attn.o_proj.weight", [config.width, config.queryWidth], .matrix, closes: true)
             add(prefix + "post_attention_layernorm.weight", [config.width], .norm)
-            add(prefix + "mlp.gate_proj.weight", [config.feedForward, config.width], .matrix)
-            add(prefix + "mlp.up_proj.weight", [config.feedForward, config.width], .matrix)
-            add(prefix + "mlp.down_proj.weight", [config.width, config.feedForward], .matrix, closes: true)
+            guard let experts = config.experts else {
+                add(prefix + "mlp.gate_proj.weight", [config.feedForward, config.width], .matrix)
+                add(prefix + "mlp.up_proj.weight", [config.feedForward, config.width], .matrix)
+                add(prefix + "mlp.down_proj.weight", [config.width, config.feedForward], .matrix, closes: true)
+                continue
+            }
+            add(prefix + "block_sparse_moe.gate.weight", [experts.count, config.width], .matrix)
+            for expert in 0..<experts.count {
+                let prefix = prefix + "block_sparse_moe.experts.\(expert)."
+                add(prefix + "w1.weight", [config.feedForward, config.width], .matrix)
+                add(prefix + "w3.weight", [config.feedForward, config.width], .matrix)
+                add(prefix + "w2.weight", [config.width, config.feedForward], .matrix, closes: true)
+            }
         }
         add("model.norm.weight", [config.width], .norm)
         if !config.tiedEmbeddings { add("lm_head.weight", [config.vocabulary, config.width], .embedding) }
@@ -62,8 +73,11 @@ package struct ParameterTable: Sendable {
 
     package subscript(name: String) -> Entry? { places[name].map { entries[$0] } }
 
-    /// Parameters a token multiplies with: all but the looked-up embedding (counted once if it is also the head).
-    package var multiplied: Int { count - (config.tiedEmbeddings ? 0 : config.vocabulary * config.width) }
+    /// Parameters a token multiplies with: all but the looked-up embedding (counted once if it is also the head) and the experts it does not go to.
+    package var multiplied: Int {
+        let idle = config.experts.map { config.layers * ($0.count - $0.choices) * 3 * config.feedForward * config.width } ?? 0
+        return count - (config.tiedEmbeddings ? 0 : config.vocabulary * config.width) - idle
+    }
 
     /// Floating-point operations of forward and backward for one token at a mean attention span, by the usual count
     /// 6N + 12·layers·heads·d·span with the causal half taken (PaLM, arXiv:2204.02311, appendix B).

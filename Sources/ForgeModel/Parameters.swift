@@ -40,6 +40,18 @@ package final class Parameters {
     /// gate and up: `[2 feedForward, width]`.
     package func gateUp(_ layer: Int) -> Tensor { fused("model.layers.\(layer).mlp.gate_proj.weight", rows: 2 * table.config.feedForward) }
     package func down(_ layer: Int) -> Tensor { tensor("model.layers.\(layer).mlp.down_proj.weight") }
+
+    // The same of a mixture.
+    package func router(_ layer: Int) -> Tensor { tensor("model.layers.\(layer).block_sparse_moe.gate.weight") }
+    /// gate and up of each expert: `[2 feedForward, width]`.
+    package func expertGateUp(_ layer: Int) -> TensorGroup { group(fused("model.layers.\(layer).block_sparse_moe.experts.0.w1.weight", rows: 2 * table.config.feedForward)) }
+    /// `[width, feedForward]` each.
+    package func expertDown(_ layer: Int) -> TensorGroup { group(tensor("model.layers.\(layer).block_sparse_moe.experts.0.w2.weight")) }
+
+    private func group(_ first: Tensor) -> TensorGroup {
+        guard let experts = table.config.experts else { preconditionFailure("a dense decoder has no experts") }
+        return TensorGroup(first, count: experts.count, spacing: 3 * table.config.feedForward * table.config.width)
+    }
 }
 
 extension Parameters {

@@ -2,6 +2,7 @@
 //
 // owns      `Decoder` (the architecture recorded on a tape), `TokenBatch` (what one pass reads)
 // promises  one forward pass for training and evaluation; the loss is the sum over unmasked targets times one weight that
-//           the caller fixes for the whole optimiser step; splitting a step into more passes changes no bit of it
+//           the caller fixes for the whole optimiser step; splitting a step into more passes changes no bit of it, unless a
+//           mixture trains with the balancing loss or with its experts in bfloat16 (`Decoder.forwardBackward`)
 // never     updates a parameter (ForgeTraining) or keeps a KV cache (ForgeInference)
 // flow      Parameters + gradients → Decoder(capacity) → forwardBackward(batch, weight) → log-probabilities, gradients

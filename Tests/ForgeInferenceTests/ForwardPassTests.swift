@@ -49,6 +49,14 @@ private func tokens(_ count: Int, _ config: MistralConfig, seed: UInt64) -> [Tok
 }
 
 @Suite struct ForwardPassTests {
+    @Test func `a mixture of experts is refused, not served wrongly`() throws {
+        let mixture = MistralConfig(vocabulary: 97, width: 32, feedForward: 16, layers: 1, queryHeads: 4, kvHeads: 2, headDim: 8, contextMax: 128, experts: .init(count: 4, choices: 2))
+        let model = try TinyModel(mixture)
+        #expect {
+            try PackedWeights(model.parameters, on: model.device)
+        } throws: { ($0 as? Fault)?.kind == .request && ($0 as? Fault)?.what == "mixtral models are not served yet" }
+    }
+
     @Test(arguments: Backend.present, configs.indices)
     func `logits agree with the plain twin`(backend: Backend, index: Int) throws {
         let config = configs[index]

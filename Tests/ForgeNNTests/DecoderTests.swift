@@ -157,7 +157,31 @@ struct ConfigTests {
             vocabulary: 4096, width: 256, feedForward: 704, layers: 4, queryHeads: 8, kvHeads: 4, contextMax: 512, ropeTheta: 50_000, window: 128, tiedEmbeddings: true, bos: 1,
             eos: 2)
         #expect(try MistralConfig(json: config.json) == config)
-        #expect(throws: Fault.self) { try MistralConfig(json: ["model_type": "mixtral"]) }
+        #expect {
+            try MistralConfig(json: ["model_type": "llama"])
+        } throws: { ($0 as? Fault)?.why == "`model_type` is `llama`" }
         #expect(throws: Fault.self) { try MistralConfig(json: ["model_type": "mistral", "hidden_size": "wide"]) }
+    }
+
+    @Test func `a mixture's config json survives a round trip and is written as transformers writes it`() throws {
+        let config = MistralConfig(
+            vocabulary: 4096, width: 256, feedForward: 704, layers: 4, queryHeads: 8, kvHeads: 4, contextMax: 512, ropeTheta: 50_000,
+            experts: .init(count: 8, choices: 2, balance: 0.02, balances: true))
+        #expect(try MistralConfig(json: config.json) == config)
+        let written = try #require(config.json.object)
+        #expect(written["architectures"] == ["MixtralForCausalLM"] && written["model_type"] == "mixtral" && written["num_local_experts"] == 8)
+        #expect(written["num_experts_per_tok"] == 2 && written["router_aux_loss_coef"] == .double(0.02) && written["output_router_logits"] == true)
+        // What transformers leaves out has its defaults.
+        let sparse: JSON = ["model_type": "mixtral", "vocab_size": 100, "hidden_size": 64, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 4, "max_position_embeddings": 16]
+        let read = try MistralConfig(json: sparse)
+        #expect(read.experts == .init(count: 8, choices: 2, balance: 0.001, balances: false) && read.ropeTheta == 1e6)
+        var noisy = try #require(sparse.object)
+        noisy["router_jitter_noise"] = .double(0.1)
+        #expect(throws: Fault.self) { try MistralConfig(json: .object(noisy)) }
+        for (key, value) in [("num_experts_per_tok", 9), ("num_experts_per_tok", 0), ("num_local_experts", 0), ("num_local_experts", 1_000_000)] as [(String, JSON)] {
+            var wrong = try #require(sparse.object)
+            wrong[key] = value
+            #expect(throws: Fault.self, "\(key)") { try MistralConfig(json: .object(wrong)) }
+        }
     }
 }

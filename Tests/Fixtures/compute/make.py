@@ -1,17 +1,25 @@
 #!/usr/bin/env python3
 """Golden vectors for the decoder, from torch and transformers with small random configurations.
 
-    pip install torch transformers safetensors      (made with torch 2.15.0, transformers 5.23.0, safetensors 0.8.0)
+    pip install torch transformers safetensors      (made with torch 2.15.0, transformers 5.23.0, safetensors 0.8.0;
+                                                     mixtral-* and mixture-* with torch 2.13.0)
     python3 Tests/Fixtures/compute/make.py
 
 Weights are float32; the reference runs in float64, so that a difference measures our error alone. Each file holds the
 parameters (`param.*`), the tokens (`ids`, `targets`, `lengths`), the logits of every row, the summed negative
 log-likelihood (`loss`) and its gradient by every parameter (`grad.*`); `__metadata__.config` is the config.json that
 transformers wrote. Packed sequences are run one by one and their losses added: that is what packing must equal.
+Mixtral's parameters and gradients both go through save_pretrained, so that names and splits are those of its files; with
+the balancing loss the loss is the mean over targets plus the coefficient times `balance`, over all sequences' tokens.
+mixture-* are single layers with a shared expert under an output projection: scaled softmax routing (Mistral 4), and sigmoid
+scores with a bias that only chooses (DeepSeek-V3).
 """
-import pathlib, torch
-from safetensors.torch import save_file
-from transformers import MistralConfig, MistralForCausalLM
+import pathlib, tempfile, torch
+from safetensors.torch import load_file, save_file
+from transformers import MistralConfig, MistralForCausalLM, MixtralConfig, MixtralForCausalLM
+from transformers.models.deepseek_v3.modeling_deepseek_v3 import DeepseekV3Config, DeepseekV3MoE
+from transformers.models.mistral4.modeling_mistral4 import Mistral4Config, Mistral4MoE
+from transformers.models.mixtral.modeling_mixtral import load_balancing_loss_func
 
 here = pathlib.Path(__file__).parent
 base = dict(vocab_size=29, hidden_size=16, intermediate_size=24, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
@@ -49,6 +57,76 @@ for name, (changes, lengths) in cases.items():
     save_file({k: v.contiguous() for k, v in tensors.items()}, here / f"decoder-{name}.safetensors",
               metadata={"config": config.to_json_string(use_diff=False)})
     print(name, sum(v.numel() for v in parameters.values()), "parameters, loss", float(loss.detach()))
+
+def as_saved(model):
+    with tempfile.TemporaryDirectory() as folder:
+        model.save_pretrained(folder)
+        return {key: value.float() for key, value in load_file(f"{folder}/model.safetensors").items()}
+
+mixture = {**base, "num_local_experts": 4, "num_experts_per_tok": 2, "intermediate_size": 10, "router_aux_loss_coef": 0.5, "experts_implementation": "eager"}
+cases = {
+    "plain": (dict(), [40]),
+    "packed": (dict(num_local_experts=5, num_experts_per_tok=3, rope_theta=1e6), [7, 33, 1, 70]),
+    "plain-balanced": (dict(output_router_logits=True, num_experts_per_tok=1), [50]),
+    "packed-balanced": (dict(output_router_logits=True, sliding_window=11), [20, 1, 37]),
+}
+for name, (changes, lengths) in cases.items():
+    torch.manual_seed(20261122)
+    config = MixtralConfig(**{**mixture, **changes})
+    model = MixtralForCausalLM(config).float()
+    with torch.no_grad():
+        for key, parameter in model.named_parameters():
+            parameter.copy_(torch.rand_like(parameter) + 0.5 if "norm" in key else (torch.rand_like(parameter) - 0.5))
+    tensors = {"param." + k: v for k, v in as_saved(model).items()}
+    model = model.double().eval()
+    ids, targets, logits, routers, loss = [], [], [], [], 0
+    for length in lengths:
+        tokens = torch.randint(0, config.vocab_size, (length + 1,))
+        target = tokens[1:].clone()
+        target[torch.rand(length) < 0.2] = -1
+        out = model(input_ids=tokens[None, :-1], output_router_logits=True)
+        loss = loss + torch.nn.functional.cross_entropy(out.logits[0], target, ignore_index=-1, reduction="sum")
+        ids.append(tokens[:-1]); targets.append(target); logits.append(out.logits[0].detach()); routers.append(out.router_logits)
+    pooled = tuple(torch.cat(layer) for layer in zip(*routers))
+    balance = load_balancing_loss_func(pooled, config.num_local_experts, config.num_experts_per_tok)
+    if config.output_router_logits:
+        loss = loss / sum(int((t >= 0).sum()) for t in targets) + config.router_aux_loss_coef * balance
+    loss.backward()
+    with torch.no_grad():
+        for parameter in model.parameters(): parameter.copy_(parameter.grad)
+    tensors |= {"grad." + k: v for k, v in as_saved(model).items()}
+    tensors["ids"] = torch.cat(ids).int(); tensors["targets"] = torch.cat(targets).int()
+    tensors["lengths"] = torch.tensor(lengths).int()
+    tensors["logits"] = torch.cat(logits).float(); tensors["loss"] = loss.detach().float()[None]
+    tensors["balance"] = balance.detach().float()[None]
+    save_file({k: v.contiguous() for k, v in tensors.items()}, here / f"mixtral-{name}.safetensors",
+              metadata={"config": config.to_json_string(use_diff=False)})
+    print("mixtral", name, sum(v.numel() for v in model.parameters()), "parameters, loss", float(loss.detach()), "balance", float(balance.detach()))
+
+layers = {
+    "mistral4": (Mistral4Config, Mistral4MoE, dict(routed_scaling_factor=1.7)),
+    "deepseek": (DeepseekV3Config, DeepseekV3MoE, dict(routed_scaling_factor=2.5)),
+}
+for name, (Config, Layer, changes) in layers.items():
+    torch.manual_seed(20261123)
+    config = Config(hidden_size=16, moe_intermediate_size=9, n_routed_experts=6, num_experts_per_tok=3, n_shared_experts=2, n_group=1, topk_group=1,
+                    norm_topk_prob=True, hidden_act="silu", experts_implementation="eager", **changes)
+    layer = Layer(config).float()
+    with torch.no_grad():
+        for parameter in layer.parameters(): parameter.copy_(torch.rand_like(parameter) - 0.5)
+        if name == "deepseek": layer.gate.e_score_correction_bias.copy_(torch.rand(6) - 0.5)
+    tensors = {"param." + k: v.detach().clone() for k, v in layer.named_parameters()}
+    tensors |= {"param." + k: v.detach().clone() for k, v in layer.named_buffers()}
+    layer = layer.double()
+    x, head, targets = torch.rand(30, 16) * 4 - 2, torch.rand(11, 16) - 0.5, torch.randint(0, 11, (30,))
+    tensors |= {"param.x": x, "param.head": head, "targets": targets.int()}
+    x, head = x.double().requires_grad_(), head.double().requires_grad_()
+    loss = torch.nn.functional.cross_entropy(layer(x[None])[0] @ head.T, targets, reduction="sum")
+    loss.backward()
+    tensors |= {"grad." + k: v.grad.float() for k, v in [*layer.named_parameters(), ("x", x), ("head", head)]}
+    tensors["loss"] = loss.detach().float()[None]
+    save_file({k: v.contiguous() for k, v in tensors.items()}, here / f"mixture-{name}.safetensors")
+    print("mixture", name, "loss", float(loss.detach()), {k: tuple(v.shape) for k, v in tensors.items() if k.startswith("param")})
 
 # 100 steps of AdamW on a fixed quadratic-plus-noise gradient, parameters decayed and clipped as the trainer does.
 torch.manual_seed(7)
