@@ -143,6 +143,37 @@ static void layers(const fk_ops *t, fk_stream s) {
         }
 }
 
+static void experts(const fk_ops *t, fk_stream s) {
+    static const int64_t few[] = {1, 2, 5, 16, 17, 40};
+    for (int a = 0; a < COUNTS; a++)
+        for (int b = 0; b < 6; b++)
+            for (int c = 0; c < COUNTS; c += 1 + (a + b) % 3) {
+                const int64_t n = counts[a], e = few[b], k = 1 + (a + c) % (e < 4 ? e : 4), d = counts[c], f = counts[(a + b + c) % COUNTS], pairs = n * k;
+                const int bf16 = (a + c) % 2 ? FK_BF16 : 0;
+                const fk_route route = {e, k, c % 2 ? FK_SIGMOID : FK_SOFTMAX, b % 2, 1.5f};
+                float *weights = floats(pairs), *probs = floats(n * e), *dweights = floats(pairs);
+                int32_t *choice = ints(pairs), *starts = ints(e + 1), *place = ints(pairs), *pair = ints(pairs);
+                fk_status status = t->route_fwd(weights, choice, probs, floats(n * e), a % 2 ? floats(e) : NULL, n, &route, s);
+                if (status == FK_OK) status = t->route_sort(starts, place, pair, choice, n, &route, s);
+                if (status == FK_OK) status = t->route_bwd(floats(n * e), dweights, choice, probs, c % 2 ? NULL : floats(e), n, &route, s);
+                double *sums = exact((size_t)e * 8);
+                if (status == FK_OK) status = t->column_sums(sums, probs, n, e, s);
+                if (status != FK_OK) { verdict(t->name, "route", status); continue; }
+
+                float *rows = floats(pairs * d), *gu = floats(pairs * 2 * f), *h = floats(pairs * f);
+                status = t->expert_gather(rows, floats(n * d), pair, n, k, d, s);
+                if (status == FK_OK) status = t->expert_combine(floats(n * d), b % 2 ? floats(n * d) : NULL, rows, c % 2 ? weights : NULL, place, n, k, d, s);
+                if (status == FK_OK) status = t->expert_swiglu_bwd(floats(pairs * 2 * f), floats(pairs * f), dweights, h, gu, weights, pair, pairs, f, s);
+
+                float *packed = floats(e * fk_packed_count(d, f)), *dw = floats(e * d * f), *x = floats(fk_packed_count(pairs, d));
+                if (status == FK_OK) status = t->group_pack(packed, floats(e * d * f), e, d * f, d, f, d, (fk_layout)(FK_NK | bf16), s);
+                if (status == FK_OK) status = t->group_gemm(floats(pairs * f), rows, packed, starts, e, pairs, d, f, d, f, bf16, s);
+                if (status == FK_OK) status = t->group_pack_rows(x, rows, starts, e, pairs, d, d, bf16, s);
+                if (status == FK_OK) status = t->group_gemm_dw(dw, h, x, starts, e, d * f, pairs, f, d, f, d, bf16 | (c % 3 ? FK_ACCUMULATE : 0), s);
+                verdict(t->name, "experts", status);
+            }
+}
+
 static void attention(const fk_ops *t, fk_stream s) {
     static const int64_t lengths[][4] = {{1, 0, 0, 0}, {5, 1, 0, 0}, {64, 65, 3, 0}, {130, 17, 0, 2}};
     for (int l = 0; l < 4; l++)
@@ -180,6 +211,7 @@ int main(void) {
             if (t->stream_open(&s, threads, 0) != FK_OK) return 1;
             layers(t, s);
             attention(t, s);
+            experts(t, s);
             if (threads == 2) matrices(t, s);
             t->stream_close(s);
         }
