@@ -81,7 +81,7 @@ typedef __bf16 vh __attribute__((vector_size(64)));
 #define FK_PAIR FK(bf16_pair_hard)
 // The table's own target steps aside for one that has the instruction: attributes pushed inside another do not replace it.
 #pragma clang attribute pop
-#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma,f16c"))), apply_to = function)
+#pragma clang attribute push(__attribute__((target(FK_TARGET ",avx512bf16"))), apply_to = function)
 // The conversion instruction makes subnormal operands zero at once, which the products would do anyway.
 FK_INLINE vf FK(pairs_of_hard)(const float *p, int64_t n) {
     return (vf)__builtin_ia32_cvtne2ps2bf16_512(vload_n(p + 16, fk_max(0, n - 16)), vload_n(p, fk_max(0, n)));
@@ -267,19 +267,15 @@ static void FKP(gemm_thin)(const struct FK(gemm_job) *job, int64_t panel0, int64
     }
 }
 
-static void FKP(gemm_task)(void *context, int64_t task, void *scratch) {
-    const struct FK(gemm_job) *job = context;
-#if FK_FLUSH_SUBNORMALS
-    const uint32_t control = __builtin_ia32_stmxcsr();
-    __builtin_ia32_ldmxcsr(control | 0x8040u);
-#endif
+static void FKP(gemm_part)(const struct FK(gemm_job) *job, int64_t task, float *packed_a) {
     const int64_t panels = fk_ceil(job->n, FK_PANEL), all = fk_ceil(job->k, 2);
     const int64_t panel0 = task / job->row_blocks * job->panel_block, panel_end = fk_min(panels, panel0 + job->panel_block);
     const int64_t row0 = task % job->row_blocks * job->row_block, row_end = fk_min(job->m, row0 + job->row_block);
-    float *packed_a = scratch;
-    const int64_t passes_end = job->m <= 4 ? 0 : fk_max(job->k, 1);
-    if (job->m <= 4) FKP(gemm_thin)(job, panel0, panel_end, packed_a);
-    for (int64_t k0 = 0; k0 < passes_end; k0 += 2 * FK_DEPTH) {
+    if (job->m <= 4) {
+        FKP(gemm_thin)(job, panel0, panel_end, packed_a);
+        return;
+    }
+    for (int64_t k0 = 0; k0 == 0 || k0 < job->k; k0 += 2 * FK_DEPTH) {
         const int64_t depth = fk_min(2 * FK_DEPTH, job->k - k0);
         const int acc = job->accumulate || k0 > 0;
         for (int64_t row = row0; row < row_end; row += MR) {
@@ -295,8 +291,16 @@ static void FKP(gemm_task)(void *context, int64_t task, void *scratch) {
             }
         }
     }
+}
+
+static void FKP(gemm_task)(void *context, int64_t task, void *scratch) {
 #if FK_FLUSH_SUBNORMALS
+    const uint32_t control = __builtin_ia32_stmxcsr();
+    __builtin_ia32_ldmxcsr(control | 0x8040u);
+    FKP(gemm_part)(context, task, scratch);
     __builtin_ia32_ldmxcsr(control);
+#else
+    FKP(gemm_part)(context, task, scratch);
 #endif
 }
 #if !FK_FLUSH_SUBNORMALS

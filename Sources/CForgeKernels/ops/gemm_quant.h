@@ -18,7 +18,7 @@ FK_INLINE float FK(of_half)(const void *p) {
     return (float)h;
 }
 
-/// The code of column j, place i (0...31) of a block; `write` puts it there.
+/// The code of column j, place i (0...31) of a block.
 FK_INLINE uint8_t FK(quant_code)(const uint8_t *block, fk_quant quant, int64_t j, int64_t i) {
     const uint8_t *codes = block + FK_SCALES;
     if (quant == FK_Q8) return codes[i / 4 * 128 + j * 4 + i % 4];
@@ -247,7 +247,7 @@ FK_INLINE vi FK(dot_step)(vi sum, vi u, vi a) {
 #define FK_DOT(sum, u, a) __builtin_ia32_vpdpbusd512(sum, u, a)
 // As in gemm_bf16.h: the table's target steps aside for one that has the instruction.
 #pragma clang attribute pop
-#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c"))), apply_to = function)
+#pragma clang attribute push(__attribute__((target(FK_TARGET ",avx512vnni"))), apply_to = function)
 #include "gemm_quant.h"
 #pragma clang attribute pop
 #pragma clang attribute push(__attribute__((target(FK_TARGET))), apply_to = function)
