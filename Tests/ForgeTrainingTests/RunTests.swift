@@ -25,13 +25,13 @@ struct RunTests {
     }
 
     @Test(arguments: [Recipe.Optimizer.adamw, .muon])
-    func `threads, register width and the size of a pass leave the digest alone`(optimizer: Recipe.Optimizer) async throws {
+    func `threads, register width, the size of a pass and layers computed again leave the digest alone`(optimizer: Recipe.Optimizer) async throws {
         let bench = try Bench()
         var digests: Set<Digest> = []
         for (backend, threads, pass) in [(Backend.best, 1, 8), (.best, 2, 4), (.best, 3, 3), (Backend.present[max(1, Backend.present.count - 2)], 2, 8)] {
             try await scratch { folder in
                 var recipe = bench.recipe
-                (recipe.optimizer, recipe.sequencesPerPass, recipe.steps) = (optimizer, pass, 6)
+                (recipe.optimizer, recipe.sequencesPerPass, recipe.steps, recipe.recompute) = (optimizer, pass, 6, pass == 4)
                 let run = try bench.run(in: folder, backend: backend, threads: threads, recipe: recipe)
                 while !run.isFinished { _ = try run.step() }
                 digests.insert(run.parameterDigest())
