@@ -3,6 +3,7 @@ import ForgeCore
 import ForgeHTTP
 import ForgeInference
 import ForgeOS
+import ForgeTensor
 import ServeAPI
 import ServeService
 import Synchronization
@@ -190,6 +191,25 @@ private func eventually(_ what: String, _ condition: () async -> Bool) async {
             #expect(result.choices.map(\.text) == answer.choices.map(\.text))
             _ = try await other
             #expect(stand.log.outcomes(.receiptReplay).map(\.outcome) == [.ok])
+        }
+    }
+
+    @Test(arguments: WeightFormat.allCases)
+    func `the format of the weights is on record, and only a server with the same one replays`(format: WeightFormat) async throws {
+        let request = InferenceRequest(.completions, model: "policies", input: .text("the cat"), maxTokens: 8)
+        try await withStand(settings: .init(threads: 1, tokensPerStep: 64, weights: format)) { stand in
+            let receipt = try #require(try await stand.client.complete(request).receipt)
+            let outcome = try #require(stand.log.outcomes(.infer).first)
+            #expect(outcome.data["backend"] == .string("\(Backend.best.family)+\(format.rawValue)"))
+            let replay = ReplayRequest(receipt: receipt.id, request: request.json, salt: receipt.salt, proof: try stand.log.proof(of: outcome))
+            #expect(try await stand.operatorClient.replay(replay).isEqual)
+            var other = outcome
+            other.data["backend"] = .string("\(Backend.best.family)+\(format == .f32 ? "q8" : "f32")")
+            let moved = ReplayRequest(receipt: receipt.id, request: request.json, salt: receipt.salt, proof: try stand.log.proof(of: other))
+            do throws(Fault) {
+                _ = try await stand.operatorClient.replay(moved)
+                Issue.record("an answer of other weights was computed again")
+            } catch { #expect(error.code == "receipt.other_kernels") }
         }
     }
 
