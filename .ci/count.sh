@@ -1,6 +1,6 @@
 # count.sh: runs the parts of the tests and adds up their counts. Sourced; never run.
 #
-# owns      .build/results/*.{log,count}
+# owns      .build/results/*.{log,count,failed}
 # promises  a part that ends badly without saying how many failed counts as one failure: nothing is silently green
 # never     stops at a failing part: the others still run
 
@@ -30,15 +30,19 @@ keep() {
 # issues, so cases are counted themselves.
 count_xml() {
     local name=$1 counts; shift
-    counts=$(python3 - "$@" <<'END'
+    counts=$(python3 - "$results/$name.failed" "$@" <<'END'
 import sys, xml.etree.ElementTree as tree
 passed = failed = skipped = 0
-for path in sys.argv[1:]:
+names = open(sys.argv[1], "w")
+for path in sys.argv[2:]:
     try: root = tree.parse(path).getroot()
     except (OSError, tree.ParseError): continue
     for case in root.iter("testcase"):
+        bad = case.find("failure") if case.find("failure") is not None else case.find("error")
         if case.find("skipped") is not None: skipped += 1
-        elif case.find("failure") is not None or case.find("error") is not None: failed += 1
+        elif bad is not None:
+            failed += 1
+            print(f"{case.get('classname')}: {case.get('name')}: {(bad.get('message') or '')[:2000]}", file=names)
         else: passed += 1
 print(passed, failed, skipped)
 END
@@ -55,7 +59,16 @@ count_line() {
     keep "$1" ${counts:-0 1 0}
 }
 
-# total: the one last line, and the exit status.
+# total: what failed, by name, then the one last line, and the exit status.
 total() {
+    local file
+    for file in "$results"/*.count; do
+        read -r _ failed _ <"$file"
+        [ "$failed" -gt 0 ] || continue
+        printf '\nfailed in %s (%s)\n' "$(basename "$file" .count)" "$results/$(basename "$file" .count).log"
+        cat "${file%.count}.failed" 2>/dev/null
+        # Parts that report no cases say `not ok` or `FAILED` on the lines that matter.
+        [ -s "${file%.count}.failed" ] || grep -E '^(not ok|FAILED|ERROR)' "${file%.count}.log" | head -n 40
+    done
     cat "$results"/*.count | awk '{ p += $1; f += $2; s += $3 } END { printf "%d passed, %d failed, %d skipped\n", p, f, s; exit f > 0 }'
 }
