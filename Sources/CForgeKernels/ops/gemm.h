@@ -98,43 +98,51 @@ FK_INLINE void FK(pack_rows)(float *to, const float *a, int64_t a_rs, int64_t a_
     }
 }
 
-/// One to four rows: no packing of a, several panels at once so that enough sums are under way.
-FK_INLINE void FK(thin_fixed)(const int rows, const int panels, float *out, int64_t ldo, int64_t cols, const float *a,
+// Few rows: registers of 16 columns taken at once for one to four rows, so that enough sums are under way and none leaves its register.
+#if FK_WIDE
+enum { FK(thin_1) = 8, FK(thin_2) = 6, FK(thin_3) = 4, FK(thin_4) = 4 };
+#else
+enum { FK(thin_1) = 6, FK(thin_2) = 2, FK(thin_3) = 2, FK(thin_4) = 1 };
+#endif
+#define FK_THIN_WIDTH(rows) ((rows) == 1 ? FK(thin_1) : (rows) == 2 ? FK(thin_2) : (rows) == 3 ? FK(thin_3) : FK(thin_4))
+/// Runs thin(rows, width) for the columns of panel..<panel_end, `width` registers at a time while so many are left, then one by one. `at` counts registers.
+#define FK_THIN_COLUMNS(thin, panel, panel_end, rows)                                                  \
+    for (int64_t at = 2 * (panel), end = 2 * (panel_end); at < end;) {                                 \
+        const int64_t whole = FK_THIN_WIDTH(rows), step = at % 2 == 0 && end - at >= whole ? whole : 1; \
+        switch (rows) {                                                                                \
+        case 1: if (step == whole) thin(1, FK(thin_1)); else thin(1, 1); break;                        \
+        case 2: if (step == whole) thin(2, FK(thin_2)); else thin(2, 1); break;                        \
+        case 3: if (step == whole) thin(3, FK(thin_3)); else thin(3, 1); break;                        \
+        default: if (step == whole) thin(4, FK(thin_4)); else thin(4, 1); break;                       \
+        }                                                                                              \
+        at += step;                                                                                    \
+    }
+
+/// One to four rows without packing a.
+FK_INLINE void FK(thin_fixed)(const int rows, const int width, float *out, int64_t ldo, int64_t cols, const float *a,
                               int64_t a_rs, int64_t a_cs, const float *b, int64_t k, int acc) {
     vf s[4][8];
     FK_UNROLL for (int i = 0; i < rows; i++)
-        FK_UNROLL for (int v = 0; v < 2 * panels; v++)
+        FK_UNROLL for (int v = 0; v < width; v++)
             s[i][v] = acc ? vload_n(out + i * ldo + 16 * v, fk_max(0, cols - 16 * v)) : vset(0.0f);
     for (int64_t kk = 0; kk < k; kk++) {
         vf av[4];
         FK_UNROLL for (int i = 0; i < rows; i++) av[i] = vset(a[i * a_rs + kk * a_cs]);
-        FK_UNROLL for (int p = 0; p < panels; p++)
-            FK_UNROLL for (int h = 0; h < 2; h++) {
-                const vf bv = vload(b + (p * k + kk) * FK_PANEL + 16 * h);
-                FK_UNROLL for (int i = 0; i < rows; i++) s[i][2 * p + h] = vfma(av[i], bv, s[i][2 * p + h]);
-            }
+        FK_UNROLL for (int v = 0; v < width; v++) {
+            const vf bv = vload(b + (v / 2 * k + kk) * FK_PANEL + 16 * (v % 2));
+            FK_UNROLL for (int i = 0; i < rows; i++) s[i][v] = vfma(av[i], bv, s[i][v]);
+        }
     }
     FK_UNROLL for (int i = 0; i < rows; i++)
-        FK_UNROLL for (int v = 0; v < 2 * panels; v++) vstore_n(out + i * ldo + 16 * v, s[i][v], fk_max(0, cols - 16 * v));
+        FK_UNROLL for (int v = 0; v < width; v++) vstore_n(out + i * ldo + 16 * v, s[i][v], fk_max(0, cols - 16 * v));
 }
 
 static void FK(gemm_thin)(const struct FK(gemm_job) *job, int64_t panel, int64_t panel_end) {
-    while (panel < panel_end) {
-        const int64_t wide = job->m == 1 ? 4 : job->m == 2 ? 3 : 2;
-        const int64_t step = panel_end - panel >= wide ? wide : 1;
-        const float *b = job->packed + panel * job->k * FK_PANEL;
-        float *out = job->out + panel * FK_PANEL;
-        const int64_t cols = fk_min(step * FK_PANEL, job->n - panel * FK_PANEL);
-#define FK_THIN(r, p) FK(thin_fixed)(r, p, out, job->ldo, cols, job->a, job->a_rs, job->a_cs, b, job->k, job->accumulate)
-        switch (job->m) {
-        case 1: if (step > 1) FK_THIN(1, 4); else FK_THIN(1, 1); break;
-        case 2: if (step > 1) FK_THIN(2, 3); else FK_THIN(2, 1); break;
-        case 3: if (step > 1) FK_THIN(3, 2); else FK_THIN(3, 1); break;
-        default: if (step > 1) FK_THIN(4, 2); else FK_THIN(4, 1); break;
-        }
+#define FK_THIN(rows, width)                                                                                                                  \
+    FK(thin_fixed)(rows, width, job->out + 16 * at, job->ldo, fk_min(16 * width, job->n - 16 * at), job->a, job->a_rs, job->a_cs, \
+                   job->packed + at / 2 * job->k * FK_PANEL + 16 * (at % 2), job->k, job->accumulate)
+    FK_THIN_COLUMNS(FK_THIN, panel, panel_end, job->m)
 #undef FK_THIN
-        panel += step;
-    }
 }
 
 static void FK(gemm_task)(void *context, int64_t task, void *scratch) {

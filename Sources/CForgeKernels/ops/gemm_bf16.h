@@ -57,28 +57,29 @@ FK_INLINE vf FK(pairs_of)(const float *p, int64_t n) {
 
 #define FK_PAIRS_PASS soft
 #define FK_PAIRS_OF FK(pairs_of)
-#define FK_PAIR FK(bf16_pair)
-#define FK_PAIR_STEP(sum, a, b) FK(bf16_pair_step)(sum, a, b)
-FK_INLINE vf FK(bf16_pair_step)(vf sum, vf a, vf b) {
-    const vi high = (vi)vset(-0.0f) | (vi)((vi)vset(0.0f) + 0x7fff0000);
-    sum = vfma((vf)((vi)a & high), (vf)((vi)b & high), sum);
-    return vfma((vf)((vi)a << 16), (vf)((vi)b << 16), sum);
-}
+// Without the instruction a pair of `a` is kept as two floats, the second first: what stands in one register is multiplied often, so it is
+// parted once.
+#define FK_PARTS 2
+FK_INLINE vf FK(pair_part)(vf pairs, int part) { return part ? (vf)((vi)pairs << 16) : (vf)((vi)pairs & (int32_t)0xffff0000); }
+#define FK_PART(pairs, part) FK(pair_part)(pairs, part)
+#define FK_PAIR_STEP(sum, a, b) vfma(a, b, sum)
 #define FK_FLUSH_SUBNORMALS 1
 #include "gemm_bf16.h"
 #undef FK_PAIRS_PASS
 #undef FK_PAIRS_OF
-#undef FK_PAIR
+#undef FK_PARTS
+#undef FK_PART
 #undef FK_PAIR_STEP
 #undef FK_FLUSH_SUBNORMALS
 
 #if FK_WIDE
 #define FK_PAIRS_PASS hard
+#define FK_PARTS 1
+#define FK_PART(pairs, part) (pairs)
 #define FK_FLUSH_SUBNORMALS 0
 typedef __bf16 vh __attribute__((vector_size(64)));
 #define FK_PAIR_STEP(sum, a, b) __builtin_ia32_dpbf16ps_512(sum, (vh)(a), (vh)(b))
 #define FK_PAIRS_OF FK(pairs_of_hard)
-#define FK_PAIR FK(bf16_pair_hard)
 // The table's own target steps aside for one that has the instruction: attributes pushed inside another do not replace it.
 #pragma clang attribute pop
 #pragma clang attribute push(__attribute__((target(FK_TARGET ",avx512bf16"))), apply_to = function)
@@ -97,7 +98,8 @@ FK_INLINE vf FK(bf16_pair_hard)(vf first, vf second) {
 #pragma clang attribute push(__attribute__((target(FK_TARGET))), apply_to = function)
 #undef FK_PAIRS_PASS
 #undef FK_PAIRS_OF
-#undef FK_PAIR
+#undef FK_PARTS
+#undef FK_PART
 #undef FK_PAIR_STEP
 #undef FK_FLUSH_SUBNORMALS
 #endif
@@ -157,7 +159,12 @@ static void FKP(pack_panel)(void *context, int64_t p, void *scratch) {
         }
 }
 
-/// to[pair][rows] from `rows` (at most MR) rows of a. Writes up to 16 floats past the end of the block.
+/// The parts of one pair of `rows` rows. Writes up to 16 floats past their end.
+FK_INLINE void FKP(keep_pair)(float *to, int64_t rows, vf pairs) {
+    FK_UNROLL for (int part = 0; part < FK_PARTS; part++) vstore(to + part * rows, FK_PART(pairs, part));
+}
+
+/// to[pair][part][rows] from `rows` (at most MR) rows of a. Writes up to 16 floats past the end of the block.
 FK_INLINE void FKP(pack_rows)(float *to, const float *a, int64_t a_rs, int64_t a_cs, int64_t rows, int64_t k, int64_t rows_after) {
     if (a_cs == 1) {
         for (int64_t kk = 0; kk < k; kk += 32) {
@@ -165,7 +172,7 @@ FK_INLINE void FKP(pack_rows)(float *to, const float *a, int64_t a_rs, int64_t a
             vf block[16];
             FK_UNROLL for (int64_t i = 0; i < 16; i++) block[i] = i < rows ? FK_PAIRS_OF(a + i * a_rs + kk, deep) : vset(0.0f);
             vtranspose(block);
-            for (int64_t i = 0; i < fk_ceil(deep, 2); i++) vstore(to + (kk / 2 + i) * rows, block[i]);
+            for (int64_t i = 0; i < fk_ceil(deep, 2); i++) FKP(keep_pair)(to + (kk / 2 + i) * FK_PARTS * rows, rows, block[i]);
         }
         return;
     }
@@ -185,7 +192,7 @@ FK_INLINE void FKP(pack_rows)(float *to, const float *a, int64_t a_rs, int64_t a
             first = vload(one);
             second = vload(two);
         }
-        vstore(to + kk / 2 * rows, FK(joined)(first, second));
+        FKP(keep_pair)(to + kk / 2 * FK_PARTS * rows, rows, FK(joined)(first, second));
     }
 }
 
@@ -196,13 +203,15 @@ FK_INLINE void FKP(pairs_tile_fixed)(const int rows, float *c, int64_t ldc, int6
         FK_UNROLL for (int v = 0; v < NV; v++)
             s[i][v] = !acc ? vset(0.0f) : whole ? vload(c + i * ldc + 16 * v) : vload_n(c + i * ldc + 16 * v, fk_max(0, cols - 16 * v));
     for (int64_t kk = 0; kk < pairs; kk++) {
-        vf bv[NV];
-        FK_UNROLL for (int v = 0; v < NV; v++) bv[v] = vload(b + 16 * v);
-        FK_UNROLL for (int i = 0; i < rows; i++) {
-            const vf av = vset(a[i]);
-            FK_UNROLL for (int v = 0; v < NV; v++) s[i][v] = FK_PAIR_STEP(s[i][v], av, bv[v]);
+        FK_UNROLL for (int part = 0; part < FK_PARTS; part++) {
+            vf bv[NV];
+            FK_UNROLL for (int v = 0; v < NV; v++) bv[v] = FK_PART(vload(b + 16 * v), part);
+            FK_UNROLL for (int i = 0; i < rows; i++) {
+                const vf av = vset(a[part * rows + i]);
+                FK_UNROLL for (int v = 0; v < NV; v++) s[i][v] = FK_PAIR_STEP(s[i][v], av, bv[v]);
+            }
         }
-        a += rows;
+        a += FK_PARTS * rows;
         b += FK_PANEL;
     }
     FK_UNROLL for (int i = 0; i < rows; i++)
@@ -223,47 +232,38 @@ static void FKP(pairs_tile)(int64_t rows, float *c, int64_t ldc, int64_t cols, c
 }
 
 // Pairs a pass over few rows takes: 4 rows of them fit in half an L1.
-#define FK_THIN_PAIRS 2048
+#define FK_THIN_PAIRS (2048 / FK_PARTS)
 
-/// One to four rows: several panels at once, so that enough sums are under way while the weights stream by.
-FK_INLINE void FKP(pairs_thin_fixed)(const int rows, const int panels, float *out, int64_t ldo, int64_t cols, const float *a, const float *b,
+/// One to four rows, while the weights stream by.
+FK_INLINE void FKP(pairs_thin_fixed)(const int rows, const int width, float *out, int64_t ldo, int64_t cols, const float *a, const float *b,
                                      int64_t panel_stride, int64_t pairs, int acc) {
     vf s[4][8];
     FK_UNROLL for (int i = 0; i < rows; i++)
-        FK_UNROLL for (int v = 0; v < 2 * panels; v++)
+        FK_UNROLL for (int v = 0; v < width; v++)
             s[i][v] = acc ? vload_n(out + i * ldo + 16 * v, fk_max(0, cols - 16 * v)) : vset(0.0f);
     for (int64_t kk = 0; kk < pairs; kk++) {
-        vf av[4];
-        FK_UNROLL for (int i = 0; i < rows; i++) av[i] = vset(a[kk * rows + i]);
-        FK_UNROLL for (int p = 0; p < panels; p++)
-            FK_UNROLL for (int h = 0; h < 2; h++) {
-                const vf bv = vload(b + p * panel_stride + kk * FK_PANEL + 16 * h);
-                FK_UNROLL for (int i = 0; i < rows; i++) s[i][2 * p + h] = FK_PAIR_STEP(s[i][2 * p + h], av[i], bv);
-            }
+        vf av[4 * FK_PARTS];
+        FK_UNROLL for (int i = 0; i < rows * FK_PARTS; i++) av[i] = vset(a[kk * FK_PARTS * rows + i]);
+        FK_UNROLL for (int v = 0; v < width; v++) {
+            const vf bv = vload(b + v / 2 * panel_stride + kk * FK_PANEL + 16 * (v % 2));
+            FK_UNROLL for (int part = 0; part < FK_PARTS; part++)
+                FK_UNROLL for (int i = 0; i < rows; i++) s[i][v] = FK_PAIR_STEP(s[i][v], av[part * rows + i], FK_PART(bv, part));
+        }
     }
     FK_UNROLL for (int i = 0; i < rows; i++)
-        FK_UNROLL for (int v = 0; v < 2 * panels; v++) vstore_n(out + i * ldo + 16 * v, s[i][v], fk_max(0, cols - 16 * v));
+        FK_UNROLL for (int v = 0; v < width; v++) vstore_n(out + i * ldo + 16 * v, s[i][v], fk_max(0, cols - 16 * v));
 }
 
 static void FKP(gemm_thin)(const struct FK(gemm_job) *job, int64_t panel0, int64_t panel_end, float *packed_a) {
-    const int64_t all = fk_ceil(job->k, 2), wide = job->m == 1 ? 4 : job->m == 2 ? 3 : 2;
+    const int64_t all = fk_ceil(job->k, 2);
     for (int64_t from = 0; from == 0 || from < all; from += FK_THIN_PAIRS) {
         const int64_t pairs = fk_min(FK_THIN_PAIRS, all - from), acc = job->accumulate || from > 0;
         FKP(pack_rows)(packed_a, job->a + 2 * from * job->a_cs, job->a_rs, job->a_cs, job->m, fk_min(2 * FK_THIN_PAIRS, job->k - 2 * from), 0);
-        for (int64_t panel = panel0, step; panel < panel_end; panel += step) {
-            step = panel_end - panel >= wide ? wide : 1;
-            const float *b = job->packed + (panel * all + from) * FK_PANEL;
-            float *out = job->out + panel * FK_PANEL;
-            const int64_t cols = fk_min(step * FK_PANEL, job->n - panel * FK_PANEL);
-#define FK_THIN(r, p) FKP(pairs_thin_fixed)(r, p, out, job->ldo, cols, packed_a, b, all * FK_PANEL, pairs, (int)acc)
-            switch (job->m) {
-            case 1: if (step > 1) FK_THIN(1, 4); else FK_THIN(1, 1); break;
-            case 2: if (step > 1) FK_THIN(2, 3); else FK_THIN(2, 1); break;
-            case 3: if (step > 1) FK_THIN(3, 2); else FK_THIN(3, 1); break;
-            default: if (step > 1) FK_THIN(4, 2); else FK_THIN(4, 1); break;
-            }
+#define FK_THIN(rows, width)                                                                                                        \
+    FKP(pairs_thin_fixed)(rows, width, job->out + 16 * at, job->ldo, fk_min(16 * width, job->n - 16 * at), packed_a,           \
+                          job->packed + (at / 2 * all + from) * FK_PANEL + 16 * (at % 2), all * FK_PANEL, pairs, (int)acc)
+        FK_THIN_COLUMNS(FK_THIN, panel0, panel_end, job->m)
 #undef FK_THIN
-        }
     }
 }
 
@@ -306,7 +306,7 @@ static void FKP(gemm_task)(void *context, int64_t task, void *scratch) {
 #if !FK_FLUSH_SUBNORMALS
 static double FKP(peak_pairs)(int64_t rounds) {
     vf s[MR];
-    const vf a = FK_PAIR(vset(0.5f), vset(0.25f)), b = FK_PAIR(vset(0.001f), vset(0.002f));
+    const vf a = FK(bf16_pair_hard)(vset(0.5f), vset(0.25f)), b = FK(bf16_pair_hard)(vset(0.001f), vset(0.002f));
     FK_UNROLL for (int j = 0; j < MR; j++) s[j] = vset((float)j);
     for (int64_t i = 0; i < rounds; i++)
         FK_UNROLL for (int j = 0; j < MR; j++) s[j] = FK_PAIR_STEP(s[j], a, b);
