@@ -33,6 +33,10 @@ package struct MistralConfig: Hashable, Sendable {
     package var contextMax: Int
     package var normEps: Float
     package var ropeTheta: Double
+    /// Nil where positions are not stretched.
+    package var yarn: Yarn?
+    /// Nil where queries do not grow with their position.
+    package var queryScale: QueryScale?
     /// Keys a query sees at most; nil is no limit.
     package var window: Int?
     package var tiedEmbeddings: Bool
@@ -43,8 +47,8 @@ package struct MistralConfig: Hashable, Sendable {
 
     package init(
         vocabulary: Int, width: Int, feedForward: Int, layers: Int, queryHeads: Int, kvHeads: Int, headDim: Int? = nil, contextMax: Int, normEps: Float = 1e-5,
-        ropeTheta: Double = 10_000, window: Int? = nil, tiedEmbeddings: Bool = false, bos: Int? = nil, eos: Int? = nil,
-        experts: Experts? = nil
+        ropeTheta: Double = 10_000, yarn: Yarn? = nil, queryScale: QueryScale? = nil, window: Int? = nil, tiedEmbeddings: Bool = false, bos: Int? = nil,
+        eos: Int? = nil, experts: Experts? = nil
     ) {
         self.vocabulary = vocabulary
         self.width = width
@@ -56,6 +60,8 @@ package struct MistralConfig: Hashable, Sendable {
         self.contextMax = contextMax
         self.normEps = normEps
         self.ropeTheta = ropeTheta
+        self.yarn = yarn
+        self.queryScale = queryScale
         self.window = window
         self.tiedEmbeddings = tiedEmbeddings
         self.bos = bos
@@ -64,7 +70,7 @@ package struct MistralConfig: Hashable, Sendable {
     }
 
     /// What Hugging Face calls this architecture.
-    package var modelType: String { experts == nil ? "mistral" : "mixtral" }
+    package var modelType: String { experts != nil ? "mixtral" : queryScale != nil ? "ministral3" : "mistral" }
 
     package var queryWidth: Int { queryHeads * headDim }
     package var kvWidth: Int { kvHeads * headDim }
@@ -90,6 +96,18 @@ package struct MistralConfig: Hashable, Sendable {
         try need(normEps > 0 && normEps < 1, "rms_norm_eps", "is \(normEps); it must lie between 0 and 1")
         try need(ropeTheta > 1 && ropeTheta.isFinite, "rope_theta", "is \(ropeTheta); it must be above 1")
         try need(window.map { $0 >= 1 } ?? true, "sliding_window", "must be null or at least 1")
+        if let yarn {
+            try need(yarn.factor >= 1 && yarn.factor.isFinite, "rope_parameters.factor", "is \(yarn.factor); it must be at least 1")
+            try need((1...contextMax).contains(yarn.originalContext), "rope_parameters.original_max_position_embeddings", "is \(yarn.originalContext); it must be 1 to max_position_embeddings (\(contextMax))")
+            try need(yarn.betaSlow > 0 && yarn.betaFast >= yarn.betaSlow && yarn.betaFast.isFinite, "rope_parameters.beta_fast", "is \(yarn.betaFast); it must be at least beta_slow (\(yarn.betaSlow)), and that above 0")
+            try need(yarn.attentionFactor > 0 && yarn.attentionFactor.isFinite, "rope_parameters.attention_factor", "is \(yarn.attentionFactor); it must be above 0")
+        }
+        if let queryScale {
+            try need(queryScale.beta >= 0 && queryScale.beta.isFinite, "rope_parameters.llama_4_scaling_beta", "is \(queryScale.beta); it must not be negative")
+            // config.json has one place for both.
+            try need(yarn?.originalContext == queryScale.originalContext, "rope_parameters.llama_4_scaling_beta", "needs rotary positions stretched from the same original context")
+            try need(experts == nil, "rope_parameters.llama_4_scaling_beta", "is set in a mixture of experts; no such model is known")
+        }
         guard let experts else { return }
         try need((1...Routing.expertsMax).contains(experts.count), "num_local_experts", "is \(experts.count); it must be 1 to \(Routing.expertsMax)")
         try need((1...experts.count).contains(experts.choices), "num_experts_per_tok", "is \(experts.choices); it must be 1 to num_local_experts (\(experts.count))")
@@ -102,7 +120,7 @@ extension MistralConfig {
     /// - Throws: `.request` naming the member that is missing, of the wrong kind, or not supported.
     package init(json: JSON) throws(Fault) {
         func fault(_ why: String) -> Fault {
-            Fault(.request, "model.config", "cannot read the model's config.json", why: why, remedy: "Mistral and Mixtral decoders are supported")
+            Fault(.request, "model.config", "cannot read the model's config.json", why: why, remedy: "Mistral, Ministral 3 and Mixtral decoders are supported")
         }
         guard let root = json.object else { throw fault("it is not a JSON object") }
         func int(_ key: String, _ fallback: Int? = nil) throws(Fault) -> Int {
@@ -120,7 +138,7 @@ extension MistralConfig {
             return try int(key)
         }
         let kind = root["model_type"]?.string ?? "mistral"
-        guard kind == "mistral" || kind == "mixtral" else { throw fault("`model_type` is `\(kind.prefix(40))`") }
+        guard ["mistral", "ministral3", "mixtral"].contains(kind) else { throw fault("`model_type` is `\(kind.prefix(40))`") }
         var experts: Experts?
         if kind == "mixtral" {
             // The defaults are those of transformers' MixtralConfig.
@@ -130,16 +148,38 @@ extension MistralConfig {
             if let noise = root["router_jitter_noise"]?.number, noise != 0 { throw fault("`router_jitter_noise` is \(noise): routing with noise is not supported") }
         }
         if let act = root["hidden_act"]?.string, act != "silu" { throw fault("`hidden_act` is `\(act.prefix(40))`, not `silu`") }
-        let rope = root["rope_parameters"]?.object
-        if let kind = (rope?["rope_type"] ?? root["rope_scaling"]?["rope_type"])?.string, kind != "default" {
-            throw fault("rotary scaling `\(kind.prefix(40))` is not supported yet")
+        // `rope_scaling` is the older spelling of the same members.
+        let rope = root["rope_parameters"]?.object ?? root["rope_scaling"]?.object
+        let contextMax = try int("max_position_embeddings")
+        func turning(_ key: String) throws(Fault) -> Double? {
+            guard let value = rope?[key], value != .null else { return nil }
+            guard let number = value.number else { throw fault("`\(key)` of the rotary parameters is not a number") }
+            return number
         }
+        let rotary = (rope?["rope_type"] ?? rope?["type"])?.string ?? "default"
+        guard ["default", "yarn"].contains(rotary) else { throw fault("rotary scaling `\(rotary.prefix(40))` is not supported") }
+        let original = try turning("original_max_position_embeddings").map { Int(exactly: $0) ?? 0 } ?? contextMax
+        var yarn: Yarn?
+        if rotary == "yarn" {
+            guard let factor = try turning("factor") else { throw fault("`factor` of the rotary parameters is missing") }
+            if rope?["truncate"]?.bool == false { throw fault("`truncate` is false: ramps between whole pairs are not supported") }
+            var magnitude = try turning("attention_factor")
+            if magnitude == nil, let above = try turning("mscale"), let below = try turning("mscale_all_dim"), above != 0, below != 0 {
+                magnitude = Yarn.magnitude(factor, mscale: above) / Yarn.magnitude(factor, mscale: below)
+            }
+            yarn = Yarn(
+                factor: factor, originalContext: original, betaFast: try turning("beta_fast") ?? 32, betaSlow: try turning("beta_slow") ?? 1, attentionFactor: magnitude)
+        }
+        let growth = try turning("llama_4_scaling_beta")
+        if kind == "ministral3", growth == nil { throw fault("`llama_4_scaling_beta` of the rotary parameters is missing") }
+        if kind != "ministral3", growth != nil { throw fault("`llama_4_scaling_beta` is set, and `model_type` is not `ministral3`") }
         let width = try int("hidden_size"), heads = try int("num_attention_heads")
         self.init(
             vocabulary: try int("vocab_size"), width: width, feedForward: try int("intermediate_size"), layers: try int("num_hidden_layers"), queryHeads: heads,
             kvHeads: try int("num_key_value_heads", heads), headDim: try int("head_dim", heads > 0 ? width / heads : 0),
-            contextMax: try int("max_position_embeddings"), normEps: Float(root["rms_norm_eps"]?.number ?? (experts == nil ? 1e-6 : 1e-5)),
-            ropeTheta: (rope?["rope_theta"] ?? root["rope_theta"])?.number ?? (experts == nil ? 10_000 : 1_000_000), window: try optional("sliding_window"),
+            contextMax: contextMax, normEps: Float(root["rms_norm_eps"]?.number ?? (kind == "mistral" ? 1e-6 : 1e-5)),
+            ropeTheta: (rope?["rope_theta"] ?? root["rope_theta"])?.number ?? (experts == nil ? 10_000 : 1_000_000), yarn: yarn,
+            queryScale: growth.map { QueryScale(beta: $0, originalContext: original) }, window: try optional("sliding_window"),
             tiedEmbeddings: root["tie_word_embeddings"]?.bool ?? false, bos: try optional("bos_token_id"), eos: try optional("eos_token_id"), experts: experts)
         try validate()
     }
@@ -147,7 +187,7 @@ extension MistralConfig {
     /// `config.json` as transformers reads it; members in one fixed order, so equal models give equal bytes.
     package var json: JSON {
         var root: JSON.Object = [
-            "architectures": [experts == nil ? "MistralForCausalLM" : "MixtralForCausalLM"],
+            "architectures": [.string(["mistral": "MistralForCausalLM", "ministral3": "Ministral3ForCausalLM", "mixtral": "MixtralForCausalLM"][modelType]!)],
             "attention_dropout": 0,
             "bos_token_id": bos.map { .int(Int64($0)) } ?? .null,
             "dtype": "float32",
@@ -169,7 +209,7 @@ extension MistralConfig {
             root["output_router_logits"] = .bool(experts.balances)
         }
         root["rms_norm_eps"] = .double(Double(normEps.description)!)
-        root["rope_parameters"] = ["rope_theta": .double(ropeTheta), "rope_type": "default"]
+        root["rope_parameters"] = .object(rotaryParameters)
         root["rope_theta"] = .double(ropeTheta)
         if let experts {
             root["router_aux_loss_coef"] = .double(experts.balance)
@@ -180,5 +220,17 @@ extension MistralConfig {
         root["use_cache"] = true
         root["vocab_size"] = .int(Int64(vocabulary))
         return .object(root)
+    }
+
+    private var rotaryParameters: JSON.Object {
+        guard let yarn else { return ["rope_theta": .double(ropeTheta), "rope_type": "default"] }
+        var members: JSON.Object = [
+            "attention_factor": .double(yarn.attentionFactor), "beta_fast": .double(yarn.betaFast), "beta_slow": .double(yarn.betaSlow), "factor": .double(yarn.factor),
+        ]
+        if let queryScale { members["llama_4_scaling_beta"] = .double(queryScale.beta) }
+        members["original_max_position_embeddings"] = .int(Int64(yarn.originalContext))
+        members["rope_theta"] = .double(ropeTheta)
+        members["rope_type"] = "yarn"
+        return members
     }
 }

@@ -14,7 +14,7 @@ struct PlainForward {
         for layer in 0..<config.layers {
             let name = "model.layers.\(layer)."
             let h = x.map { norm($0, name + "input_layernorm.weight") }
-            let q = h.map { times($0, name + "self_attn.q_proj.weight") }.enumerated().map { turn($1, position: $0) }
+            let q = h.map { times($0, name + "self_attn.q_proj.weight") }.enumerated().map { (t, q) in turn(q, position: t).map { $0 * growth(t) } }
             let k = h.map { times($0, name + "self_attn.k_proj.weight") }.enumerated().map { turn($1, position: $0) }
             let v = h.map { times($0, name + "self_attn.v_proj.weight") }
             for t in x.indices { x[t] = add(x[t], times(attend(q[t], k, v, t), name + "self_attn.o_proj.weight")) }
@@ -44,13 +44,28 @@ struct PlainForward {
         let d = config.headDim, half = d / 2
         for head in 0..<x.count / d {
             for i in 0..<half {
-                let angle = Double(position) * pow(config.ropeTheta, -2 * Double(i) / Double(d))
-                let a = x[head * d + i], b = x[head * d + half + i]
+                let angle = Double(position) * frequency(i), size = config.yarn?.attentionFactor ?? 1
+                let a = x[head * d + i] * size, b = x[head * d + half + i] * size
                 out[head * d + i] = a * cos(angle) - b * sin(angle)
                 out[head * d + half + i] = b * cos(angle) + a * sin(angle)
             }
         }
         return out
+    }
+
+    /// YaRN, section 3.2: a pair that turns at least betaFast times over the original context is left alone, one that turns at most betaSlow times is slowed by the
+    /// factor, and between the two pairs, taken whole, the share falls evenly.
+    private func frequency(_ i: Int) -> Double {
+        let d = Double(config.headDim), plain = pow(config.ropeTheta, -2 * Double(i) / d)
+        guard let yarn = config.yarn else { return plain }
+        func pair(turning turns: Double) -> Double { d / 2 * log(Double(yarn.originalContext) / (2 * Double.pi * turns)) / log(config.ropeTheta) }
+        let fast = max(0, floor(pair(turning: yarn.betaFast))), slow = min(d - 1, ceil(pair(turning: yarn.betaSlow)))
+        let slowed = min(1, max(0, (Double(i) - fast) / (slow - fast)))
+        return plain * (1 - slowed) + plain / yarn.factor * slowed
+    }
+
+    private func growth(_ t: Int) -> Double {
+        config.queryScale.map { 1 + $0.beta * log(1 + floor(Double(t) / Double($0.originalContext))) } ?? 1
     }
 
     private func attend(_ q: [Double], _ k: [[Double]], _ v: [[Double]], _ t: Int) -> [Double] {

@@ -163,6 +163,41 @@ struct ConfigTests {
         #expect(throws: Fault.self) { try MistralConfig(json: ["model_type": "mistral", "hidden_size": "wide"]) }
     }
 
+    @Test func `stretched positions survive a round trip, and what no model has is refused by name`() throws {
+        let yarn = Yarn(factor: 16, originalContext: 16_384)
+        var config = MistralConfig(
+            vocabulary: 131_072, width: 4096, feedForward: 14_336, layers: 34, queryHeads: 32, kvHeads: 8, headDim: 128, contextMax: 262_144, ropeTheta: 1e6, yarn: yarn,
+            bos: 1, eos: 2)
+        #expect(try MistralConfig(json: config.json) == config && config.modelType == "mistral")
+        // 0.1 ln 16 + 1, unless the file says that both magnitudes cancel.
+        #expect(abs(yarn.attentionFactor - 1.2772588722) < 1e-9)
+        config.yarn?.attentionFactor = 1
+        config.queryScale = QueryScale(beta: 0.1, originalContext: 16_384)
+        let written = try #require(config.json.object)
+        #expect(try MistralConfig(json: .object(written)) == config && written["model_type"] == "ministral3" && written["architectures"] == ["Ministral3ForCausalLM"])
+        // As Mistral's own files say it: the older key, `type`, and magnitudes that cancel.
+        var older = written
+        older["rope_parameters"] = nil
+        older["rope_scaling"] = [
+            "type": "yarn", "factor": 16, "original_max_position_embeddings": 16_384, "beta_fast": 32, "beta_slow": 1, "mscale": 1, "mscale_all_dim": 1,
+            "llama_4_scaling_beta": .double(0.1),
+        ]
+        #expect(try MistralConfig(json: .object(older)) == config)
+        for (key, value, why) in [
+            ("rope_type", "longrope", "rotary scaling `longrope` is not supported"), ("factor", .null, "`factor` of the rotary parameters is missing"),
+            ("factor", "four", "`factor` of the rotary parameters is not a number"), ("factor", .double(0.5), "`rope_parameters.factor` is 0.5; it must be at least 1"),
+            ("truncate", false, "`truncate` is false: ramps between whole pairs are not supported"),
+            ("original_max_position_embeddings", 524_288, "`rope_parameters.original_max_position_embeddings` is 524288; it must be 1 to max_position_embeddings (262144)"),
+            ("llama_4_scaling_beta", .null, "`llama_4_scaling_beta` of the rotary parameters is missing"),
+            ("beta_fast", .double(0.5), "`rope_parameters.beta_fast` is 0.5; it must be at least beta_slow (1.0), and that above 0"),
+        ] as [(String, JSON, String)] {
+            var wrong = written, rope = try #require(written["rope_parameters"]?.object)
+            rope[key] = value
+            wrong["rope_parameters"] = .object(rope)
+            #expect { try MistralConfig(json: .object(wrong)) } throws: { ($0 as? Fault)?.why == why }
+        }
+    }
+
     @Test func `a mixture's config json survives a round trip and is written as transformers writes it`() throws {
         let config = MistralConfig(
             vocabulary: 4096, width: 256, feedForward: 704, layers: 4, queryHeads: 8, kvHeads: 4, contextMax: 512, ropeTheta: 50_000,

@@ -55,7 +55,7 @@ func relative(_ a: [Float], _ b: [Float]) -> Double {
 }
 
 struct GoldenTests {
-    static let names = ["decoder-plain", "decoder-packed", "decoder-tied", "decoder-window"]
+    static let names = ["decoder-plain", "decoder-packed", "decoder-tied", "decoder-window", "decoder-yarn", "decoder-ministral3"]
 
     @Test(arguments: Backend.present, names)
     func `logits, loss and the gradient of every tensor equal torch's`(backend: Backend, name: String) throws {
@@ -110,6 +110,47 @@ struct GoldenTests {
         #expect(try off(batch, parameters) > 1e-3)
         k.write(keys)
         #expect(try off(batch, parameters) <= 1e-5)
+    }
+
+    /// A change that a reader of a config.json makes by mistake.
+    struct Misreading: Sendable, CustomStringConvertible {
+        let name: String
+        let description: String
+        let change: @Sendable (inout MistralConfig) -> Void
+
+        init(_ name: String, _ description: String, _ change: @escaping @Sendable (inout MistralConfig) -> Void) {
+            self.name = name
+            self.description = description
+            self.change = change
+        }
+    }
+
+    /// Sequences cross the original context twice.
+    static let misreadings = [
+        Misreading("decoder-window", "a mask that sees one key more") { $0.window! += 1 },
+        Misreading("decoder-window", "a mask that sees one key less") { $0.window! -= 1 },
+        Misreading("decoder-window", "no window") { $0.window = nil },
+        Misreading("decoder-yarn", "positions not stretched") { $0.yarn = nil },
+        Misreading("decoder-yarn", "the magnitude of scores left out") { $0.yarn!.attentionFactor = 1 },
+        Misreading("decoder-yarn", "another original context") { $0.yarn!.originalContext = 64 },
+        Misreading("decoder-yarn", "no pair between kept and stretched") { $0.yarn!.betaFast = $0.yarn!.betaSlow },
+        Misreading("decoder-ministral3", "queries that do not grow") { $0.queryScale = nil },
+        Misreading("decoder-ministral3", "a magnitude of its own") { $0.yarn!.attentionFactor = Yarn.magnitude(4) },
+        Misreading("decoder-ministral3", "queries that grow one position early") { $0.queryScale!.originalContext = 31; $0.yarn!.originalContext = 31 },
+    ]
+
+    @Test(arguments: misreadings)
+    func `a config read wrongly is caught by the same numbers`(wrong: Misreading) throws {
+        let golden = try Golden(wrong.name), device = try Device(threads: 2), batch = try golden.batch, truth = try golden.floats("logits")
+        func off(_ config: MistralConfig) throws -> Double {
+            let parameters = try Parameters(ParameterTable(config), on: device)
+            parameters.flat.write(try golden.parameters(on: device).flat.values())
+            return relative(try Decoder(parameters, rows: batch.rows, on: device).logits(batch), truth)
+        }
+        var config = try golden.config
+        #expect(try off(config) <= 1e-5)
+        wrong.change(&config)
+        #expect(try off(config) > 1e-3)
     }
 
     @Test(arguments: Backend.present)

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Golden vectors for the decoder, from torch and transformers with small random configurations.
 
-    pip install torch transformers safetensors      (made with torch 2.15.0, transformers 5.23.0, safetensors 0.8.0;
-                                                     mixtral-* and mixture-* with torch 2.13.0)
+    pip install torch transformers peft safetensors      (made with torch 2.15.0, transformers 5.23.0, peft 0.21.2, safetensors 0.8.0;
+                                                          mixtral-* and mixture-* with torch 2.13.0)
     python3 Tests/Fixtures/compute/make.py
 
 Weights are float32; the reference runs in float64, so that a difference measures our error alone. Each file holds the
@@ -11,12 +11,14 @@ log-likelihood (`loss`) and its gradient by every parameter (`grad.*`); `__metad
 transformers wrote. Packed sequences are run one by one and their losses added: that is what packing must equal.
 Mixtral's parameters and gradients both go through save_pretrained, so that names and splits are those of its files; with
 the balancing loss the loss is the mean over targets plus the coefficient times `balance`, over all sequences' tokens.
+adapter-* are frozen decoders with PEFT's adapters beside them (`param.base_model.*`, `grad.base_model.*`, named as PEFT's files name them).
 mixture-* are single layers with a shared expert under an output projection: scaled softmax routing (Mistral 4), and sigmoid
 scores with a bias that only chooses (DeepSeek-V3).
 """
 import pathlib, tempfile, torch
+from peft import LoraConfig, get_peft_model, get_peft_model_state_dict
 from safetensors.torch import load_file, save_file
-from transformers import MistralConfig, MistralForCausalLM, MixtralConfig, MixtralForCausalLM
+from transformers import Ministral3Config, Ministral3ForCausalLM, MistralConfig, MistralForCausalLM, MixtralConfig, MixtralForCausalLM
 from transformers.models.deepseek_v3.modeling_deepseek_v3 import DeepseekV3Config, DeepseekV3MoE
 from transformers.models.mistral4.modeling_mistral4 import Mistral4Config, Mistral4MoE
 from transformers.models.mixtral.modeling_mixtral import load_balancing_loss_func
@@ -24,17 +26,21 @@ from transformers.models.mixtral.modeling_mixtral import load_balancing_loss_fun
 here = pathlib.Path(__file__).parent
 base = dict(vocab_size=29, hidden_size=16, intermediate_size=24, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
             head_dim=6, max_position_embeddings=96, rms_norm_eps=1e-5, rope_theta=10000.0, sliding_window=None,
-            tie_word_embeddings=False, bos_token_id=1, eos_token_id=2, attn_implementation="eager")
+            tie_word_embeddings=False, bos_token_id=1, eos_token_id=2, pad_token_id=None, attn_implementation="eager")
+stretch = dict(rope_type="yarn", rope_theta=1000.0, factor=4.0, original_max_position_embeddings=32)
 cases = {
     "plain": (dict(), [40]),
     "packed": (dict(), [7, 33, 1, 80]),
     "tied": (dict(tie_word_embeddings=True, head_dim=4, num_key_value_heads=1, rope_theta=1e6), [21, 70]),
     "window": (dict(sliding_window=9, head_dim=8, num_key_value_heads=4), [75, 12]),
+    # Positions stretched fourfold, the scores' magnitude raised (Mistral Medium 3.5) or not, queries that grow (Ministral 3). Sequences cross 32 and 64.
+    "yarn": (dict(head_dim=16, max_position_embeddings=128, rope_parameters=stretch), [70, 20]),
+    "ministral3": (dict(head_dim=16, max_position_embeddings=128, rope_parameters={**stretch, "mscale": 1.0, "mscale_all_dim": 1.0, "llama_4_scaling_beta": 0.1}), [31, 90]),
 }
 for name, (changes, lengths) in cases.items():
     torch.manual_seed(20261121)
-    config = MistralConfig(**{**base, **changes})
-    model = MistralForCausalLM(config).float()
+    config = (Ministral3Config if name == "ministral3" else MistralConfig)(**{**base, **changes})
+    model = (Ministral3ForCausalLM if name == "ministral3" else MistralForCausalLM)(config).float()
     with torch.no_grad():
         for key, parameter in model.named_parameters():
             parameter.copy_(torch.rand_like(parameter) + 0.5 if "norm" in key else (torch.rand_like(parameter) - 0.5))
@@ -57,6 +63,44 @@ for name, (changes, lengths) in cases.items():
     save_file({k: v.contiguous() for k, v in tensors.items()}, here / f"decoder-{name}.safetensors",
               metadata={"config": config.to_json_string(use_diff=False)})
     print(name, sum(v.numel() for v in parameters.values()), "parameters, loss", float(loss.detach()))
+
+cases = {
+    "lora": (dict(r=3, lora_alpha=6, target_modules=["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]), [33, 1, 50]),
+    "rslora": (dict(r=5, lora_alpha=4, use_rslora=True, target_modules=["q_proj", "v_proj", "up_proj"]), [60]),
+}
+for name, (changes, lengths) in cases.items():
+    torch.manual_seed(20261124)
+    config = MistralConfig(**base)
+    model = MistralForCausalLM(config).float()
+    with torch.no_grad():
+        for key, parameter in model.named_parameters():
+            parameter.copy_(torch.rand_like(parameter) + 0.5 if "norm" in key else (torch.rand_like(parameter) - 0.5))
+    tensors = {"param." + k: v.detach().clone() for k, v in model.named_parameters()}
+    model = get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", **changes)).float()
+    with torch.no_grad():
+        for key, parameter in model.named_parameters():
+            if "lora_" in key: parameter.copy_(torch.rand_like(parameter) - 0.5)
+    tensors |= {"param." + k: v.detach().clone().float() for k, v in get_peft_model_state_dict(model).items()}
+    model = model.double().eval()
+    ids, targets, logits, loss = [], [], [], 0
+    for length in lengths:
+        tokens = torch.randint(0, config.vocab_size, (length + 1,))
+        target = tokens[1:].clone()
+        target[torch.rand(length) < 0.2] = -1
+        out = model(input_ids=tokens[None, :-1]).logits[0]
+        loss = loss + torch.nn.functional.cross_entropy(out, target, ignore_index=-1, reduction="sum")
+        ids.append(tokens[:-1]); targets.append(target); logits.append(out.detach())
+    loss.backward()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.grad is not None: parameter.copy_(parameter.grad)
+    tensors |= {"grad." + k: v.detach().float() for k, v in get_peft_model_state_dict(model).items()}
+    tensors["ids"] = torch.cat(ids).int(); tensors["targets"] = torch.cat(targets).int()
+    tensors["lengths"] = torch.tensor(lengths).int()
+    tensors["logits"] = torch.cat(logits).float(); tensors["loss"] = loss.detach().float()[None]
+    save_file({k: v.contiguous() for k, v in tensors.items()}, here / f"adapter-{name}.safetensors",
+              metadata={"config": config.to_json_string(use_diff=False)})
+    print("adapter", name, "loss", float(loss.detach()), sorted(k for k in tensors if "layers.0" in k and "lora" in k)[:4])
 
 def as_saved(model):
     with tempfile.TemporaryDirectory() as folder:
@@ -139,22 +183,26 @@ for step in range(100):
     optimiser.step()
 save_file({"start": start, "curve": curve.float(), "pull": pull, "end": p.detach().float()}, here / "adamw.safetensors")
 
-# 20 steps of Muon with decay on a wide and a tall matrix, in float64 from the formulas alone (torch.optim.Muon rounds to bfloat16 inside).
-def orthogonal(u):
-    x = u / (u.norm() + 1e-7)
-    if x.shape[0] > x.shape[1]: return orthogonal(u.T).T
-    for _ in range(5):
-        a = x @ x.T
-        x = 3.4445 * x + (-4.7750 * a + 2.0315 * a @ a) @ x
+# 100 steps of torch.optim.Muon, Moonshot's scale and decay, on a wide and a tall matrix. torch orthogonalises in bfloat16; that alone is replaced, by the same
+# iteration in float64.
+from torch.optim import _muon
+def orthogonal(update, coefficients, steps, eps):
+    x = update / update.norm().clamp(min=eps)
+    if x.shape[0] > x.shape[1]: return orthogonal(update.T, coefficients, steps, eps).T
+    a, b, c = coefficients
+    for _ in range(steps):
+        gram = x @ x.T
+        x = a * x + (b * gram + c * gram @ gram) @ x
     return x
+_muon._zeropower_via_newtonschulz = orthogonal
 tensors = {}
 for name, shape in (("wide", (6, 20)), ("tall", (40, 7))):
     torch.manual_seed(11)
-    start, pull = torch.randn(shape), torch.randn(20, *shape)
-    w, m, rate, beta, decay = start.double(), torch.zeros(shape).double(), 0.02, 0.95, 0.1
-    for step in range(20):
-        g = 0.3 * w + pull[step].double()
-        m = beta * m + (1 - beta) * g
-        w = w * (1 - rate * decay) - rate * 0.2 * max(shape) ** 0.5 * orthogonal(beta * m + (1 - beta) * g)
-    tensors |= {name + ".start": start, name + ".pull": pull, name + ".end": w.float()}
+    start, pull = torch.randn(shape), torch.randn(100, *shape)
+    w = start.clone().double().requires_grad_()
+    optimiser = torch.optim.Muon([w], lr=0.02, weight_decay=0.1, momentum=0.95, nesterov=True, ns_steps=5, adjust_lr_fn="match_rms_adamw")
+    for step in range(100):
+        w.grad = 0.3 * w.detach() + pull[step].double()
+        optimiser.step()
+    tensors |= {name + ".start": start, name + ".pull": pull, name + ".end": w.detach().float()}
 save_file(tensors, here / "muon.safetensors")
