@@ -9,11 +9,10 @@ extension Tape {
     package func embed(_ weight: Weight) -> Buffer {
         let out = value(columns: weight.value.columns)
         record("embed", [out]) { (tape) throws(Fault) in try tape.device.embed(tape[out], weight: weight.value, ids: tape.inputs.ids) }
+        guard let gradient = weight.gradient else { return out }
         rule { tape in
             let dy = tape.gradient(of: out)
-            tape.recordBackward("embed", [dy]) { (tape) throws(Fault) in
-                try tape.device.embedBackward(dw: weight.gradient, dy: tape[dy], ids: tape.inputs.ids)
-            }
+            tape.recordBackward("embed", [dy]) { (tape) throws(Fault) in try tape.device.embedBackward(dw: gradient, dy: tape[dy], ids: tape.inputs.ids) }
         }
         return out
     }
@@ -30,11 +29,7 @@ extension Tape {
         }
         rule { tape in
             let dy = tape.gradient(of: out)
-            let packedX = tape.workspace(Device.packedCount(k: tape.capacity, n: inputs))
-            tape.recordBackward("linear weight", [x, dy, packedX]) { (tape) throws(Fault) in
-                try tape.device.pack(tape[packedX], from: tape[x], as: .plain, precision: precision)
-                try tape.device.multiply(weight.gradient, tape[dy], packed: tape[packedX], transposed: true, accumulate: true, precision: precision)
-            }
+            tape.recordWeightGradient("linear weight", weight, dy: dy, x: x, precision: precision)
             let (dx, accumulate) = tape.claimGradient(of: x)
             let packed = tape.workspace(Device.packedCount(k: outputs, n: inputs))
             tape.recordBackward("linear input", [dy, packed, dx]) { (tape) throws(Fault) in
@@ -43,6 +38,18 @@ extension Tape {
             }
         }
         return out
+    }
+
+    /// `dW += dyᵀ·x`, if W learns.
+    /// - Parameter firstOutput: the column of dy that is W's first output.
+    func recordWeightGradient(_ name: StaticString, _ weight: Weight, dy: Buffer, firstOutput: Int = 0, x: Buffer, precision: Precision) {
+        guard let gradient = weight.gradient else { return }
+        let packed = workspace(Device.packedCount(k: capacity, n: weight.value.columns))
+        recordBackward(name, [x, dy, packed]) { (tape) throws(Fault) in
+            try tape.device.pack(tape[packed], from: tape[x], as: .plain, precision: precision)
+            let dy = tape[dy].view(from: firstOutput, rows: tape[dy].rows, columns: gradient.rows, stride: tape[dy].layout.stride)
+            try tape.device.multiply(gradient, dy, packed: tape[packed], transposed: true, accumulate: true, precision: precision)
+        }
     }
 
     /// `sum = x + add`, and `sum` normalised. `x` and `add` must not be used by anything else.
@@ -71,8 +78,7 @@ extension Tape {
     }
 
     /// Causal attention on rows of `[q | k | v]`, which are turned by their positions in place first.
-    /// - Parameter cosines, sines: `[positions, headDim / 2]`.
-    package func attend(_ qkv: Buffer, shape: AttentionShape, cosines: Tensor, sines: Tensor) -> Buffer {
+    package func attend(_ qkv: Buffer, shape: AttentionShape, rotation: Rotation) -> Buffer {
         let (wide, narrow) = (shape.queryHeads * shape.headDim, shape.kvHeads * shape.headDim)
         let stride = wide + 2 * narrow
         let out = value(columns: wide), lse = value(columns: shape.queryHeads)
@@ -82,9 +88,8 @@ extension Tape {
                 tensor.view(from: wide + narrow, rows: tensor.rows, columns: narrow, stride: stride)
             )
         }
-        let turning = shape.queryHeads + shape.kvHeads
         record("attend", [qkv, out, lse]) { (tape) throws(Fault) in
-            try tape.device.rope(tape[qkv], heads: turning, headDim: shape.headDim, positions: tape.inputs.positions, cosines: cosines, sines: sines)
+            try tape.device.rotate(tape[qkv], by: rotation, shape: shape, positions: tape.inputs.positions)
             let (q, k, v) = parts(tape[qkv])
             try tape.device.attention(
                 tape[out], lse: tape[lse], q: q, k: k, v: v, cumulativeLengths: tape.inputs.cumulativeLengths, sequences: tape.inputs.sequences, shape: shape)
@@ -99,8 +104,7 @@ extension Tape {
                 try tape.device.attentionBackward(
                     dq: dq, dk: dk, dv: dv, delta: tape[delta], dout: tape[dout], q: q, k: k, v: v, out: tape[out], lse: tape[lse],
                     cumulativeLengths: tape.inputs.cumulativeLengths, sequences: tape.inputs.sequences, shape: shape)
-                try tape.device.rope(
-                    tape[dqkv], heads: turning, headDim: shape.headDim, positions: tape.inputs.positions, cosines: cosines, sines: sines, inverse: true)
+                try tape.device.rotate(tape[dqkv], by: rotation, shape: shape, positions: tape.inputs.positions, inverse: true)
             }
         }
         return out
@@ -127,11 +131,7 @@ extension Tape {
                 try tape.device.multiply(tape[dhidden], tape[dy], packed: tape[packed], precision: tape.precision)
                 try tape.device.swigluBackward(dgu: tape[dgu], again: tape[again], dy: tape[dhidden], gu: tape[gu])
             }
-            let packedHidden = tape.workspace(Device.packedCount(k: tape.capacity, n: width))
-            tape.recordBackward("gated linear weight", [dy, again, packedHidden]) { (tape) throws(Fault) in
-                try tape.device.pack(tape[packedHidden], from: tape[again], as: .plain, precision: tape.precision)
-                try tape.device.multiply(weight.gradient, tape[dy], packed: tape[packedHidden], transposed: true, accumulate: true, precision: tape.precision)
-            }
+            tape.recordWeightGradient("gated linear weight", weight, dy: dy, x: again, precision: tape.precision)
         }
         return out
     }

@@ -10,10 +10,11 @@ package struct Buffer: Hashable, Sendable {
 /// A matrix of parameters and where its gradient is added.
 package struct Weight {
     package let value: Tensor
-    package let gradient: Tensor
+    /// Nil where the weight does not learn.
+    package let gradient: Tensor?
 
-    package init(_ value: Tensor, gradient: Tensor) {
-        precondition(value.layout == gradient.layout, "a gradient has its weight's shape")
+    package init(_ value: Tensor, gradient: Tensor?) {
+        precondition(gradient.map { $0.layout == value.layout } ?? true, "a gradient has its weight's shape")
         self.value = value
         self.gradient = gradient
     }

@@ -12,7 +12,7 @@ package final class ForwardPass: StepModel {
     package let blockSize: Int
     package let blocks: Int
     private let weights: PackedWeights
-    private let rotary: RotaryTable
+    private let rotation: Rotation
     private let shape: AttentionShape
     private let rowsMax: Int
     private let sequencesMax: Int
@@ -23,7 +23,7 @@ package final class ForwardPass: StepModel {
     private let ids, positions, sequences, tables: Indices
     private let stream_RE, normed_RE, branch_RE, qkv_RQKK, heads_RQ, gateUp_R2F, hidden_RF: Tensor
     private let stream_DE, branch_DE, last_DE, logits_DV: Tensor
-    private let workspace: Storage
+    private let workspace: Tensor
 
     /// - Parameters:
     ///   - blocks: pages of the cache; every one takes `blockBytes`.
@@ -40,7 +40,7 @@ package final class ForwardPass: StepModel {
         rowsMax = limits.tokensPerStep
         sequencesMax = min(limits.sequencesMax, rowsMax)
         let positionsMax = min(config.contextMax, blocks * blockSize)
-        rotary = try RotaryTable(config, positions: positionsMax, on: device)
+        rotation = try Rotation(config, positions: positionsMax, on: device)
         shape = AttentionShape(queryHeads: config.queryHeads, kvHeads: config.kvHeads, headDim: config.headDim, window: config.window ?? 0)
         var keys: [Tensor] = [], values: [Tensor] = []
         for _ in 0..<config.layers {
@@ -64,7 +64,7 @@ package final class ForwardPass: StepModel {
         branch_DE = try device.tensor(rows: sequencesMax, columns: config.width)
         last_DE = try device.tensor(rows: sequencesMax, columns: config.width)
         logits_DV = try device.tensor(rows: sequencesMax, columns: config.vocabulary)
-        workspace = try Storage(bytes: weights.format.workspaceBytes(rows: rowsMax, k: weights.inputsMax) + 1, on: device)
+        workspace = try device.tensor(rows: 1, columns: weights.format.workspaceFloats(rows: rowsMax, k: weights.inputsMax))
     }
 
     package var vocabulary: Int { config.vocabulary }
@@ -113,8 +113,7 @@ package final class ForwardPass: StepModel {
         let rows = normed.rows, wide = config.queryWidth, narrow = config.kvWidth, stride = config.attentionWidth
         let qkv = qkv_RQKK.prefix(rows), heads = heads_RQ.prefix(rows)
         try device.multiply(qkv, normed, by: layer.qkv, workspace: workspace)
-        try device.rope(
-            qkv, heads: config.queryHeads + config.kvHeads, headDim: config.headDim, positions: paged.positions, cosines: rotary.cosines, sines: rotary.sines)
+        try device.rotate(qkv, by: rotation, shape: shape, positions: paged.positions)
         // Keys and values are stored before anyone attends, so fresh ones and cached ones are read the same way.
         try device.scatter(qkv.view(from: wide, rows: rows, columns: narrow, stride: stride), into: keys[number], slots: slots)
         try device.scatter(qkv.view(from: wide + narrow, rows: rows, columns: narrow, stride: stride), into: values[number], slots: slots)

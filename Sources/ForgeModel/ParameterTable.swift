@@ -65,10 +65,15 @@ package struct ParameterTable: Sendable {
         }
         add("model.norm.weight", [config.width], .norm)
         if !config.tiedEmbeddings { add("lm_head.weight", [config.vocabulary, config.width], .embedding) }
+        self.init(config, entries: entries)
+    }
+
+    /// - Parameter entries: each begins where the one before it ends.
+    init(_ config: MistralConfig, entries: [Entry]) {
         self.config = config
         self.entries = entries
-        self.count = offset
-        self.places = Dictionary(uniqueKeysWithValues: entries.indices.map { (entries[$0].name, $0) })
+        count = entries.last?.range.upperBound ?? 0
+        places = Dictionary(uniqueKeysWithValues: entries.indices.map { (entries[$0].name, $0) })
     }
 
     package subscript(name: String) -> Entry? { places[name].map { entries[$0] } }

@@ -7,10 +7,10 @@ package import ForgeTensor
 /// (Jiang et al. 2023, arXiv:2310.06825), or of a mixture of such experts (Jiang et al. 2024, arXiv:2401.04088).
 package final class Decoder {
     package let config: MistralConfig
-    package let parameters: Parameters
-    /// Laid out as the parameters; nil if the decoder only evaluates.
-    package let gradients: Parameters?
     package let mode: Tape.Mode
+    /// What the gradients belong to: laid out as the parameters, or as the adapters; nil if the decoder only evaluates.
+    package let gradients: Parameters?
+    private let weights: any DecoderWeights
     private let tape: Tape
     private let logp: Buffer
     private let lastHidden: Buffer
@@ -23,71 +23,79 @@ package final class Decoder {
     /// Pairs of (token, choice) each expert of each layer got since `beginStep`; empty in a dense decoder.
     package private(set) var expertLoads: [[Int]] = []
 
-    /// Plans memory for up to `rows` rows a pass; takes it at the first pass.
+    /// A decoder whose every weight learns. Plans memory for up to `rows` rows a pass; takes it at the first pass.
     /// - Parameters:
     ///   - gradients: where gradients add up; nil plans an evaluation.
     ///   - recompute: keep only what goes from layer to layer and compute a layer again when its gradients are due: a third more arithmetic for a fraction of the
     ///     memory, and the same bits.
     ///   - routing: of a mixture; nil routes as its model type does.
-    package init(
+    package convenience init(
         _ parameters: Parameters, gradients: Parameters? = nil, rows: Int, precision: Precision = .f32, recompute: Bool = false, routing: Routing? = nil,
         on device: Device
     ) throws(Fault) {
         let config = parameters.table.config
         try config.validate()
-        self.config = config
-        self.parameters = parameters
-        self.gradients = gradients
-        mode = gradients == nil ? .evaluate : .train
-        let tape = try Tape(capacity: rows, precision: precision, on: device)
-        let rotary = try RotaryTable(config, positions: min(rows, config.contextMax), on: device)
-        // An evaluation never touches gradients; the weight stands in for its own.
-        func weight(_ pick: (Parameters) -> Tensor) -> Weight { Weight(pick(parameters), gradient: pick(gradients ?? parameters)) }
-
-        let shape = AttentionShape(queryHeads: config.queryHeads, kvHeads: config.kvHeads, headDim: config.headDim, window: config.window ?? 0)
-        lookupGradient = gradients != nil && config.tiedEmbeddings ? try device.tensor(rows: config.vocabulary, columns: config.width) : nil
-        let loads: ExpertLoads?, routerBias: Tensor?
+        let lookupGradient = gradients != nil && config.tiedEmbeddings ? try device.tensor(rows: config.vocabulary, columns: config.width) : nil
+        var loads: ExpertLoads?, routerBias: Tensor?
         if let experts = config.experts {
             let routing = routing ?? Routing(experts: experts.count, choices: experts.choices)
             precondition(routing.experts == experts.count, "a mixture is routed to its own experts")
             loads = try ExpertLoads(layers: config.layers, routing, on: device)
             routerBias = try device.tensor(rows: config.layers, columns: experts.count)
-        } else {
-            (loads, routerBias) = (nil, nil)
         }
-        func group(_ pick: (Parameters) -> TensorGroup) -> WeightGroup { WeightGroup(pick(parameters), gradient: pick(gradients ?? parameters)) }
-        func feedForward(_ x: Buffer, _ layer: Int) -> Buffer {
-            guard let loads, let routerBias else { return tape.gatedLinear(tape.linear(x, weight { $0.gateUp(layer) }), weight { $0.down(layer) }) }
-            let weights = ExpertWeights(
-                router: weight { $0.router(layer) }, bias: routerBias.view(from: layer * routerBias.columns, rows: 1, columns: routerBias.columns),
-                gateUp: group { $0.expertGateUp(layer) }, down: group { $0.expertDown(layer) })
-            return tape.experts(x, weights, layer: layer, loads: loads)
-        }
+        let weights = LearningWeights(parameters: parameters, gradients: gradients, lookupGradient: lookupGradient, routerBias: routerBias)
+        try self.init(
+            weights, gradients: gradients, rows: rows, precision: precision, recompute: recompute, lookupGradient: lookupGradient, loads: loads, routerBias: routerBias, on: device)
+    }
 
-        var stream = tape.embed(lookupGradient.map { Weight(parameters.embedding, gradient: $0) } ?? weight(\.embedding))
+    /// A frozen decoder whose adapters learn. Its weights may have any format; what goes back through them is computed in `precision`.
+    /// - Parameters:
+    ///   - adapters: of `ParameterTable(config, adapters: adapterConfig)`; `gradients` likewise, nil plans an evaluation.
+    package convenience init(
+        _ frozen: PackedWeights, adapters: Parameters, _ adapterConfig: AdapterConfig, gradients: Parameters? = nil, rows: Int, precision: Precision = .f32,
+        recompute: Bool = false, on device: Device
+    ) throws(Fault) {
+        try frozen.config.validate()
+        precondition(adapters.table.config == frozen.config, "adapters lie beside the model they were made for")
+        let weights = AdaptedWeights(frozen: frozen, adapters: adapters, adapterConfig: adapterConfig, gradients: gradients)
+        try self.init(weights, gradients: gradients, rows: rows, precision: precision, recompute: recompute, lookupGradient: nil, loads: nil, routerBias: nil, on: device)
+    }
+
+    private init(
+        _ weights: any DecoderWeights, gradients: Parameters?, rows: Int, precision: Precision, recompute: Bool, lookupGradient: Tensor?, loads: ExpertLoads?,
+        routerBias: Tensor?, on device: Device
+    ) throws(Fault) {
+        let config = weights.config
+        self.config = config
+        self.weights = weights
+        self.gradients = gradients
+        self.lookupGradient = lookupGradient
+        self.loads = loads
+        self.routerBias = routerBias
+        mode = gradients == nil ? .evaluate : .train
+        let tape = try Tape(capacity: rows, precision: precision, on: device)
+        let rotation = try Rotation(config, positions: min(rows, config.contextMax), on: device)
+        let shape = AttentionShape(queryHeads: config.queryHeads, kvHeads: config.kvHeads, headDim: config.headDim, window: config.window ?? 0)
+        var stream = weights.embed(on: tape)
         var branch: Buffer?
         func record(_ layer: Int) {
-            let attention = tape.normalise(stream, add: branch, weight { $0.attentionNorm(layer) }, eps: config.normEps)
-            let qkv = tape.linear(attention.out, weight { $0.qkv(layer) })
-            let heads = tape.attend(qkv, shape: shape, cosines: rotary.cosines, sines: rotary.sines)
-            let mixed = tape.linear(heads, weight { $0.output(layer) })
-            let middle = tape.normalise(attention.sum, add: mixed, weight { $0.feedForwardNorm(layer) }, eps: config.normEps)
-            branch = feedForward(middle.out, layer)
+            let attention = tape.normalise(stream, add: branch, weights.attentionNorm(layer), eps: config.normEps)
+            let heads = tape.attend(weights.qkv(attention.out, layer, on: tape), shape: shape, rotation: rotation)
+            let middle = tape.normalise(attention.sum, add: weights.output(heads, layer, on: tape), weights.feedForwardNorm(layer), eps: config.normEps)
+            branch = weights.feedForward(middle.out, layer, loads: loads, on: tape)
             stream = middle.sum
         }
         for layer in 0..<config.layers {
             if recompute { tape.recomputed { record(layer) } } else { record(layer) }
         }
         if let loads { tape.balance(loads) }
-        let last = tape.normalise(stream, add: branch, weight(\.finalNorm), eps: config.normEps)
+        let last = tape.normalise(stream, add: branch, weights.finalNorm, eps: config.normEps)
         lastHidden = last.out
-        logp = tape.crossEntropy(last.out, weight(\.head), mode: mode)
+        logp = weights.crossEntropy(last.out, mode: mode, on: tape)
         tape.keep(logp)
         if mode == .evaluate { tape.keep(lastHidden) }
         tape.plan(mode)
         self.tape = tape
-        self.loads = loads
-        self.routerBias = routerBias
         expertLoads = loads?.counts ?? []
     }
 
@@ -131,12 +139,7 @@ package final class Decoder {
     package func logits(_ batch: TokenBatch) throws(Fault) -> [Float] {
         precondition(mode == .evaluate, "only an evaluating decoder shows its logits")
         try run(batch, weight: 0)
-        let hidden = tape[lastHidden], device = tape.device
-        let packed = try device.tensor(rows: 1, columns: Device.packedCount(k: config.width, n: config.vocabulary))
-        try device.pack(packed, from: parameters.head, as: .weight, precision: tape.precision)
-        let out = try device.tensor(rows: batch.rows, columns: config.vocabulary)
-        try device.multiply(out, hidden, packed: packed, precision: tape.precision)
-        return out.values()
+        return try weights.logits(tape[lastHidden], precision: tape.precision, on: tape.device).values()
     }
 
     private func run(_ batch: TokenBatch, weight: Float) throws(Fault) {

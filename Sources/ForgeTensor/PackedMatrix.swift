@@ -23,8 +23,8 @@ package enum WeightFormat: String, Sendable, Hashable, CaseIterable, Codable {
         }
     }
 
-    /// Bytes a product of `rows` rows needs beside its operands.
-    package func workspaceBytes(rows: Int, k: Int) -> Int { quant == nil ? 0 : fk_quant_workspace(Int64(rows), Int64(k)) }
+    /// Floats a product of `rows` rows needs beside its operands.
+    package func workspaceFloats(rows: Int, k: Int) -> Int { quant == nil ? 0 : (fk_quant_workspace(Int64(rows), Int64(k)) + 3) / 4 }
 
     var quant: fk_quant? {
         switch self {
@@ -43,7 +43,14 @@ package struct PackedMatrix {
     /// n: columns of y.
     package let outputs: Int
     fileprivate let storage: Storage
-    fileprivate var pointer: UnsafeMutableRawPointer { unsafe storage.base }
+    /// In bytes.
+    fileprivate var offset = 0
+    fileprivate var pointer: UnsafeMutableRawPointer { unsafe storage.base + offset }
+
+    /// Rows of W from `first` on, which begins a panel: they lie together.
+    fileprivate func rows(_ first: Int, _ count: Int) -> PackedMatrix {
+        PackedMatrix(format: format, inputs: inputs, outputs: count, storage: storage, offset: offset + format.bytes(k: inputs, n: first))
+    }
 }
 
 extension Device {
@@ -63,14 +70,15 @@ extension Device {
     }
 
     /// `out[m, n] = x[m, k] · Wᵀ`; a row has the same bits whatever the other rows are.
-    /// - Parameter workspace: at least `format.workspaceBytes` bytes; may be shared by all products of a stream.
-    package func multiply(_ out: Tensor, _ x: Tensor, by weight: PackedMatrix, workspace: Storage) throws(Fault) {
+    /// - Parameter workspace: at least `format.workspaceFloats` floats; may be shared by all products of a stream.
+    package func multiply(_ out: Tensor, _ x: Tensor, by weight: PackedMatrix, workspace: Tensor) throws(Fault) {
         precondition(x.columns == weight.inputs && out.columns == weight.outputs && out.rows == x.rows, "a product's extents fit together")
         let (m, k, n) = (Int64(x.rows), Int64(weight.inputs), Int64(weight.outputs))
         if let quant = weight.format.quant {
             try check(
                 unsafe ops.quant_gemm(
-                    out.pointer, x.pointer, weight.pointer, m, k, n, Int64(x.layout.stride), Int64(out.layout.stride), quant, workspace.base, workspace.bytes, stream),
+                    out.pointer, x.pointer, weight.pointer, m, k, n, Int64(x.layout.stride), Int64(out.layout.stride), quant, workspace.pointer, workspace.count * 4,
+                    stream),
                 "multiply by a rounded matrix")
         } else {
             let panels = unsafe weight.pointer.assumingMemoryBound(to: Float.self)
@@ -81,11 +89,36 @@ extension Device {
         }
     }
 
-    /// The `[n, k]` matrix that a rounded one stands for.
+    /// The `[n, k]` matrix that a packed one stands for, as it was rounded.
     package func unpack(_ out: Tensor, from weight: PackedMatrix) throws(Fault) {
-        guard let quant = weight.format.quant else { preconditionFailure("only rounded matrices are unpacked") }
         precondition(out.rows == weight.outputs && out.columns == weight.inputs, "a matrix is unpacked to its own extents")
-        try check(
-            unsafe ops.quant_unpack(out.pointer, weight.pointer, Int64(weight.inputs), Int64(weight.outputs), Int64(out.layout.stride), quant, stream), "unpack a matrix")
+        let (k, n, stride) = (Int64(weight.inputs), Int64(weight.outputs), Int64(out.layout.stride))
+        if let quant = weight.format.quant {
+            try check(unsafe ops.quant_unpack(out.pointer, weight.pointer, k, n, stride, quant, stream), "unpack a matrix")
+        } else {
+            let panels = unsafe weight.pointer.assumingMemoryBound(to: Float.self)
+            try check(unsafe ops.gemm_unpack(out.pointer, panels, k, n, stride, weight.format == .bf16 ? Int32(FK_BF16) : 0, stream), "unpack a matrix")
+        }
+    }
+
+    /// Rows of W that `multiplyBack` unpacks at a time: few enough to stay in a cache, and whole panels.
+    private static let rowsUnpacked = 512
+
+    /// Floats of workspace `multiplyBack` needs for a matrix of `inputs` columns.
+    package static func backWorkspace(inputs: Int) -> Int { rowsUnpacked * inputs + packedCount(k: rowsUnpacked, n: inputs) }
+
+    /// `dx[m, k] (+)= dy[m, n] · W`: the way back through `multiply(_:_:by:workspace:)`, W as it was rounded, in `precision`. The terms are added in the order of n.
+    package func multiplyBack(_ dx: Tensor, _ dy: Tensor, by weight: PackedMatrix, accumulate: Bool, precision: Precision, workspace: Tensor) throws(Fault) {
+        precondition(dy.columns == weight.outputs && dx.columns == weight.inputs && dx.rows == dy.rows, "a product's extents fit together")
+        precondition(workspace.count >= Device.backWorkspace(inputs: weight.inputs), "a matrix is unpacked into workspace of its size")
+        for first in stride(from: 0, to: weight.outputs, by: Device.rowsUnpacked) {
+            let count = min(Device.rowsUnpacked, weight.outputs - first)
+            let plain = workspace.view(rows: count, columns: weight.inputs)
+            let packed = workspace.view(from: plain.count, rows: 1, columns: Device.packedCount(k: count, n: weight.inputs))
+            try unpack(plain, from: weight.rows(first, count))
+            try pack(packed, from: plain, as: .plain, precision: precision)
+            try multiply(
+                dx, dy.view(from: first, rows: dy.rows, columns: count, stride: dy.layout.stride), packed: packed, accumulate: accumulate || first > 0, precision: precision)
+        }
     }
 }

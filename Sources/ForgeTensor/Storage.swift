@@ -187,6 +187,18 @@ package struct Indices {
         capacity = tensor.count
     }
 
+    /// The entries from `first` on.
+    package func from(_ first: Int) -> Indices {
+        precondition((0...capacity).contains(first), "indices are read within their capacity")
+        return Indices(storage, offset: offset + first, capacity: capacity - first)
+    }
+
+    private init(_ storage: Storage, offset: Int, capacity: Int) {
+        self.storage = storage
+        self.offset = offset
+        self.capacity = capacity
+    }
+
     /// Replaces the first `values.count` entries.
     package func write(_ values: [Int32]) {
         precondition(values.count <= capacity, "indices do not outgrow their capacity")

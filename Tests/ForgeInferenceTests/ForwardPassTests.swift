@@ -9,6 +9,9 @@ import Testing
 private let configs: [MistralConfig] = [
     MistralConfig(vocabulary: 97, width: 32, feedForward: 48, layers: 2, queryHeads: 4, kvHeads: 2, headDim: 8, contextMax: 128),
     MistralConfig(vocabulary: 300, width: 40, feedForward: 72, layers: 3, queryHeads: 3, kvHeads: 1, headDim: 20, contextMax: 160, window: 37, tiedEmbeddings: true),
+    MistralConfig(
+        vocabulary: 97, width: 32, feedForward: 48, layers: 2, queryHeads: 4, kvHeads: 2, headDim: 8, contextMax: 128, ropeTheta: 1000, yarn: Yarn(factor: 4, originalContext: 32),
+        queryScale: QueryScale(beta: 0.1, originalContext: 32)),
 ]
 
 /// A decoder with random weights, able to serve and to be asked by the training pass.
@@ -69,7 +72,7 @@ private func tokens(_ count: Int, _ config: MistralConfig, seed: UInt64) -> [Tok
         #expect(worst < 2e-4, "\(worst)")
     }
 
-    @Test(arguments: Backend.present, [(0, Precision.f32), (1, .f32), (0, .bf16), (1, .bf16)])
+    @Test(arguments: Backend.present, [(0, Precision.f32), (1, .f32), (2, .f32), (0, .bf16), (1, .bf16), (2, .bf16)])
     func `serving gives the training pass's logits bit for bit`(backend: Backend, what: (index: Int, precision: Precision)) throws {
         let config = configs[what.index], format = WeightFormat(what.precision)
         let model = try TinyModel(config, backend)

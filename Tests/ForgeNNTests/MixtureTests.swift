@@ -107,7 +107,7 @@ struct MixtureTests {
         func group(_ name: String, rows: Int) throws -> (all: Weight, each: WeightGroup) {
             let all = try matrix(name, rows: 6 * rows)
             func parts(_ tensor: Tensor) -> TensorGroup { TensorGroup(tensor.prefix(rows), count: 6, spacing: rows * tensor.columns) }
-            return (all, WeightGroup(parts(all.value), gradient: parts(all.gradient)))
+            return (all, WeightGroup(parts(all.value), gradient: parts(all.gradient!)))
         }
         let x = try matrix("x", rows: 30), head = try matrix("head", rows: 11), router = try matrix("gate.weight", rows: 6)
         let gateUp = try group("experts.gate_up_proj", rows: 18), down = try group("experts.down_proj", rows: 16)
@@ -134,11 +134,11 @@ struct MixtureTests {
         for (name, weight) in [
             ("x", x), ("head", head), ("gate.weight", router), ("experts.gate_up_proj", gateUp.all), ("experts.down_proj", down.all), ("shared_experts.down_proj.weight", sharedDown),
         ] {
-            let off = relative(weight.gradient.values(), try golden.floats("grad." + name))
+            let off = relative(weight.gradient!.values(), try golden.floats("grad." + name))
             #expect(off <= 1e-5, "\(name) is off by \(off)")
         }
         let shared = try golden.floats("grad.shared_experts.gate_proj.weight") + golden.floats("grad.shared_experts.up_proj.weight")
-        #expect(relative(sharedGateUp.gradient.values(), shared) <= 1e-5)
+        #expect(relative(sharedGateUp.gradient!.values(), shared) <= 1e-5)
     }
 
     func batch(_ lengths: [Int], seed: UInt64) -> TokenBatch {
@@ -253,7 +253,7 @@ struct MixtureTests {
         func group(_ weight: Weight, _ rows: Int) -> WeightGroup {
             WeightGroup(
                 TensorGroup(weight.value.prefix(rows), count: 4, spacing: rows * weight.value.columns),
-                gradient: TensorGroup(weight.gradient.prefix(rows), count: 4, spacing: rows * weight.value.columns))
+                gradient: TensorGroup(weight.gradient!.prefix(rows), count: 4, spacing: rows * weight.value.columns))
         }
         let x = try zeros(1, 3), router = try zeros(4, 3)
         x.value.fill(1)

@@ -8,7 +8,7 @@ struct QuantisedTests {
     private func product(_ device: Device, _ x: [Float], _ w: [Float], m: Int, k: Int, n: Int, _ format: WeightFormat) throws -> [Float] {
         let weight = try device.packed(device.odd(w, rows: n, columns: k, odd: 5), as: format)
         let out = try device.odd([Float](repeating: .nan, count: m * n), rows: m, columns: n, odd: 7)
-        let workspace = try Storage(bytes: format.workspaceBytes(rows: m, k: k), on: device)
+        let workspace = try device.tensor(rows: 1, columns: format.workspaceFloats(rows: m, k: k))
         try device.multiply(out, device.odd(x, rows: m, columns: k), by: weight, workspace: workspace)
         return out.values()
     }
@@ -80,6 +80,38 @@ struct QuantisedTests {
                     }
                 }
                 #expect(abs(Double(y[i * n + j]) - exact) <= bound + 1e-4)
+            }
+        }
+    }
+
+    @Test(arguments: Backend.present, WeightFormat.allCases)
+    func `a packed matrix unpacks to what it stands for, and goes back as that`(backend: Backend, format: WeightFormat) throws {
+        let device = try Device(backend, threads: 2)
+        for (m, k, n) in [(1, 1, 1), (3, 33, 31), (5, 31, 70), (13, 64, 513), (2, 17, 1100), (4, 130, 96)] {
+            var noise = Noise(UInt64(m + k * 31 + n * 1009))
+            let w = try device.odd(noise.floats(n * k), rows: n, columns: k), packed = try device.packed(w, as: format)
+            let whole = try device.zeros(n, k), dy = try device.odd(noise.floats(m * n), rows: m, columns: n), start = noise.floats(m * k)
+            try device.unpack(whole, from: packed)
+            if format == .f32 { #expect(bits(whole.values()) == bits(w.values())) }
+            // What was rounded is rounded to itself: bfloat16 by its nature, blocks but for their scales.
+            if format == .bf16 {
+                #expect(zip(whole.values(), w.values()).allSatisfy { abs($0 - $1) <= abs($1) * 0x1p-8 })
+                let again = try device.zeros(n, k)
+                try device.unpack(again, from: try device.packed(whole, as: format))
+                #expect(bits(again.values()) == bits(whole.values()))
+            }
+            let plain = try device.tensor(rows: 1, columns: Device.packedCount(k: n + 1, n: k)), workspace = try device.tensor(rows: 1, columns: Device.backWorkspace(inputs: k))
+            for (precision, accumulate) in [(Precision.f32, false), (.bf16, true)] {
+                let wanted = try device.odd(start, rows: m, columns: k), found = try device.odd(start, rows: m, columns: k)
+                try device.pack(plain, from: whole, as: .plain, precision: precision)
+                try device.multiply(wanted, dy, packed: plain, accumulate: accumulate, precision: precision)
+                try device.multiplyBack(found, dy, by: packed, accumulate: accumulate, precision: precision, workspace: workspace)
+                if backend.level == .reference {
+                    // The reference rounds its double sums to float after each part.
+                    #expect(zip(found.values(), wanted.values()).allSatisfy { abs($0 - $1) <= 1e-5 * (1 + abs($1)) })
+                } else {
+                    #expect(bits(found.values()) == bits(wanted.values()), "m \(m) k \(k) n \(n)")
+                }
             }
         }
     }

@@ -65,6 +65,7 @@ static void matrices(const fk_ops *t, fk_stream s) {
                     fk_status status = t->gemm_pack(packed, floats(k * n), k, n, kn ? n : k, (fk_layout)((kn ? FK_KN : FK_NK) | bf16), s);
                     if (status == FK_OK)
                         status = t->gemm(floats(m * n), floats(m * k), packed, m, k, n, turned ? 1 : k, turned ? m : 1, n, bf16 | (way & 1 ? FK_ACCUMULATE : 0), s);
+                    if (status == FK_OK && !kn) status = t->gemm_unpack(floats(k * n), packed, k, n, k, bf16, s);
                     verdict(t->name, "gemm", status);
                 }
                 for (int q = FK_Q8; q <= FK_Q4; q++) {
@@ -123,6 +124,8 @@ static void layers(const fk_ops *t, fk_stream s) {
                 const size_t workspace = fk_linear_ce_workspace(d, vocabulary);
                 if (status == FK_OK)
                     status = t->linear_ce(floats(n), floats(n * d), floats(vocabulary * d), floats(n * d), nk, kn, wanted, n, d, vocabulary, 0.5f, bf16, exact(workspace), workspace, s);
+                if (status == FK_OK)
+                    status = t->linear_ce(floats(n), floats(n * d), NULL, floats(n * d), nk, kn, wanted, n, d, vocabulary, 0.5f, bf16, exact(workspace), workspace, s);
                 verdict(t->name, "linear_ce", status);
             }
 

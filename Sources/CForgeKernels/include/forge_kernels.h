@@ -19,7 +19,7 @@
 extern "C" {
 #endif
 
-#define FK_ABI 4u
+#define FK_ABI 5u
 /// Columns a packed panel holds, on every CPU.
 #define FK_PANEL 32
 
@@ -129,6 +129,8 @@ typedef struct fk_ops {
     // -- matrices -----------------------------------------------------------------------------------------------
     /// packed[p][k][j] = B[k, 32p + j], zero beyond n.   packed: fk_packed_count(k, n) floats (FK_BF16 fills half of them)
     fk_status (*gemm_pack)(float *packed, const float *src, int64_t k, int64_t n, int64_t ld, fk_layout layout, fk_stream s);
+    /// out[n,k] (row stride ld) = the weight that gemm_pack laid out as FK_NK, as it was rounded. flags: FK_BF16 or 0
+    fk_status (*gemm_unpack)(float *out, const float *packed, int64_t k, int64_t n, int64_t ld, int32_t flags, fk_stream s);
     /// out[m,n] = (FK_ACCUMULATE ? out[m,n] : 0) + Σ_k a[m,k] B[k,n], the terms added in the order of k.
     /// a[m,k] is at a[m*a_rs + k*a_cs]; out row stride ldo. Splitting k over accumulating calls changes no bit.
     fk_status (*gemm)(float *out, const float *a, const float *packed, int64_t m, int64_t k, int64_t n, int64_t a_rs,
@@ -232,13 +234,15 @@ typedef struct fk_ops {
     /// The output projection and cross-entropy in one, by chunks of rows: logits = x·Wᵀ are never stored whole.
     /// logp[n] = logit[target] - logsumexp(logits), 0 where target < 0 (that row is masked);
     /// if dx is not NULL: dx[n,d] = weight Σ_v (softmax - onehot) W, dw[v,d] += weight Σ_n (softmax - onehot) x, rows in
-    /// order; masked rows give 0. weight is 1 / (targets of the whole optimiser step).
+    /// order; masked rows give 0. dw may be NULL: W does not learn. weight is 1 / (targets of the whole optimiser step).
     /// packed_nk: W packed FK_NK. packed_kn: W packed FK_KN (only read if dx). workspace: fk_linear_ce_workspace bytes.
     fk_status (*linear_ce)(float *logp, float *dx, float *dw, const float *x, const float *packed_nk, const float *packed_kn,
                            const int32_t *targets, int64_t n, int64_t d, int64_t vocabulary, float weight, int32_t flags,
                            void *workspace, size_t workspace_bytes, fk_stream s);
     /// logp[n] = logits[n,target] - logsumexp(logits[n,:]); 0 where target < 0.
     fk_status (*logprob)(float *logp, const float *logits, const int32_t *targets, int64_t n, int64_t vocabulary, fk_stream s);
+    /// The same, and logits[n,:] ← weight (softmax - onehot), 0 where target < 0: the gradient of -weight Σ_n logp.
+    fk_status (*cross_entropy)(float *logp, float *logits, const int32_t *targets, int64_t n, int64_t vocabulary, float weight, fk_stream s);
 
     // -- elements -----------------------------------------------------------------------------------------------
     /// out = alpha x + beta y (y may be NULL: out = alpha x). out may alias x or y.

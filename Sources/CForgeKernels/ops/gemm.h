@@ -15,6 +15,18 @@ static fk_status FK(gemm_pack)(float *packed, const float *src, int64_t k, int64
     return FK_OK;
 }
 
+static fk_status FK(gemm_unpack)(float *out, const float *packed, int64_t k, int64_t n, int64_t ld, int32_t flags, fk_stream s) {
+    (void)s;
+    const uint16_t *halves = (const uint16_t *)packed;
+    for (int64_t j = 0; j < n; j++)
+        for (int64_t kk = 0; kk < k; kk++) {
+            const int64_t panel = j / FK_PANEL, column = j % FK_PANEL;
+            out[j * ld + kk] = flags & FK_BF16 ? FK(of_bf16)(halves[((panel * fk_ceil(k, 2) + kk / 2) * FK_PANEL + column) * 2 + kk % 2])
+                                               : packed[(panel * k + kk) * FK_PANEL + column];
+        }
+    return FK_OK;
+}
+
 static fk_status FK(gemm)(float *out, const float *a, const float *packed, int64_t m, int64_t k, int64_t n, int64_t a_rs,
                           int64_t a_cs, int64_t ldo, int32_t flags, fk_stream s) {
     (void)s;
@@ -66,6 +78,55 @@ static fk_status FK(gemm_pack)(float *packed, const float *src, int64_t k, int64
     if (k < 0 || n < 0) return FK_BAD_SHAPE;
     struct FK(pack_job) job = {packed, src, k, n, ld, layout};
     fk_run(s, fk_ceil(n, FK_PANEL), layout & FK_BF16 ? FK(pack_bf16_body)() : FK(pack_panel), &job);
+    return FK_OK;
+}
+
+struct FK(unpack_job) { float *out; const float *packed; int64_t k, n, ld; };
+
+static void FK(unpack_panel)(void *context, int64_t p, void *scratch) {
+    (void)scratch;
+    const struct FK(unpack_job) *job = context;
+    for (int64_t half = 0; half < 2; half++) {
+        const int64_t row = p * FK_PANEL + 16 * half, rows = fk_max(0, fk_min(16, job->n - row));
+        const float *from = job->packed + p * job->k * FK_PANEL + 16 * half;
+        for (int64_t kk = 0; kk < job->k; kk += 16) {
+            const int64_t deep = fk_min(16, job->k - kk);
+            vf block[16];
+            FK_UNROLL for (int64_t i = 0; i < 16; i++) block[i] = i < deep ? vload(from + (kk + i) * FK_PANEL) : vset(0.0f);
+            vtranspose(block);
+            for (int64_t i = 0; i < rows; i++) vstore_n(job->out + (row + i) * job->ld + kk, block[i], deep);
+        }
+    }
+}
+
+/// The same of pairs: a lane's low half is the first of two k.
+static void FK(unpack_pairs_panel)(void *context, int64_t p, void *scratch) {
+    (void)scratch;
+    const struct FK(unpack_job) *job = context;
+    const int64_t pairs = fk_ceil(job->k, 2);
+    for (int64_t half = 0; half < 2; half++) {
+        const int64_t row = p * FK_PANEL + 16 * half, rows = fk_max(0, fk_min(16, job->n - row));
+        const float *from = job->packed + p * pairs * FK_PANEL + 16 * half;
+        for (int64_t kk = 0; kk < pairs; kk += 16) {
+            const int64_t deep = fk_min(16, pairs - kk), left = job->k - 2 * kk;
+            vf block[16];
+            FK_UNROLL for (int64_t i = 0; i < 16; i++) block[i] = i < deep ? vload(from + (kk + i) * FK_PANEL) : vset(0.0f);
+            vtranspose(block);
+            for (int64_t i = 0; i < rows; i++) {
+                const vf first = (vf)((vi)block[i] << 16), second = (vf)((vi)block[i] & (int32_t)0xffff0000);
+                float *to = job->out + (row + i) * job->ld + 2 * kk;
+                vstore_n(to, __builtin_shufflevector(first, second, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23), fk_min(16, left));
+                if (left > 16)
+                    vstore_n(to + 16, __builtin_shufflevector(first, second, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31), fk_min(16, left - 16));
+            }
+        }
+    }
+}
+
+static fk_status FK(gemm_unpack)(float *out, const float *packed, int64_t k, int64_t n, int64_t ld, int32_t flags, fk_stream s) {
+    if (k < 0 || n < 0 || ld < k) return FK_BAD_SHAPE;
+    struct FK(unpack_job) job = {out, packed, k, n, ld};
+    fk_run(s, fk_ceil(n, FK_PANEL), flags & FK_BF16 ? FK(unpack_pairs_panel) : FK(unpack_panel), &job);
     return FK_OK;
 }
 

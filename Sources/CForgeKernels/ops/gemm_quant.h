@@ -82,16 +82,26 @@ static fk_status FK(quant_pack)(void *packed, const float *src, int64_t k, int64
     return FK_OK;
 }
 
-static fk_status FK(quant_unpack)(float *out, const void *packed, int64_t k, int64_t n, int64_t ld, fk_quant quant, fk_stream s) {
-    (void)s;
-    if (k < 0 || n < 0 || ld < k || quant > FK_Q4) return FK_BAD_SHAPE;
-    const int64_t blocks = fk_ceil(k, FK_BLOCK);
-    for (int64_t row = 0; row < n; row++)
-        for (int64_t kk = 0; kk < k; kk++) {
-            const uint8_t *block = (const uint8_t *)packed + (row / FK_PANEL * blocks + kk / FK_BLOCK) * FK(quant_block)(quant);
-            const int32_t code = FK(quant_code)(block, quant, row % FK_PANEL, kk % FK_BLOCK) - FK(quant_offset)(quant);
-            out[row * ld + kk] = (float)code * FK(of_half)(block + row % FK_PANEL * 2);
+struct FK(quant_unpack_job) { float *out; const uint8_t *packed; int64_t k, n, ld; fk_quant quant; };
+
+static void FK(quant_unpack_panel)(void *context, int64_t panel, void *scratch) {
+    (void)scratch;
+    const struct FK(quant_unpack_job) *job = context;
+    const int64_t blocks = fk_ceil(job->k, FK_BLOCK), end = fk_min(job->n, (panel + 1) * FK_PANEL);
+    for (int64_t row = panel * FK_PANEL; row < end; row++)
+        for (int64_t b = 0; b < blocks; b++) {
+            const uint8_t *block = job->packed + (panel * blocks + b) * FK(quant_block)(job->quant);
+            const float scale = FK(of_half)(block + row % FK_PANEL * 2);
+            float *to = job->out + row * job->ld + b * FK_BLOCK;
+            for (int64_t i = 0; i < fk_min(FK_BLOCK, job->k - b * FK_BLOCK); i++)
+                to[i] = (float)(FK(quant_code)(block, job->quant, row % FK_PANEL, i) - FK(quant_offset)(job->quant)) * scale;
         }
+}
+
+static fk_status FK(quant_unpack)(float *out, const void *packed, int64_t k, int64_t n, int64_t ld, fk_quant quant, fk_stream s) {
+    if (k < 0 || n < 0 || ld < k || quant > FK_Q4) return FK_BAD_SHAPE;
+    struct FK(quant_unpack_job) job = {out, packed, k, n, ld, quant};
+    fk_run(s, fk_ceil(n, FK_PANEL), FK(quant_unpack_panel), &job);
     return FK_OK;
 }
 

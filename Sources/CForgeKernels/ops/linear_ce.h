@@ -19,21 +19,30 @@ static fk_status FK(logprob)(float *logp, const float *logits, const int32_t *ta
     return FK_OK;
 }
 
+static fk_status FK(cross_entropy)(float *logp, float *logits, const int32_t *targets, int64_t n, int64_t v, float weight, fk_stream s) {
+    (void)s;
+    for (int64_t r = 0; r < n; r++) {
+        if (targets[r] >= v) return FK_BAD_SHAPE;
+        double lse = 0;
+        float *row = logits + r * v;
+        logp[r] = targets[r] < 0 ? 0.0f : FK(logp_row)(row, v, targets[r], &lse);
+        for (int64_t i = 0; i < v; i++) row[i] = targets[r] < 0 ? 0.0f : (float)((__builtin_exp(row[i] - lse) - (i == targets[r])) * weight);
+    }
+    return FK_OK;
+}
+
 static fk_status FK(linear_ce)(float *logp, float *dx, float *dw, const float *x, const float *nk, const float *kn,
                                const int32_t *targets, int64_t n, int64_t d, int64_t v, float weight, int32_t flags,
                                void *workspace, size_t workspace_bytes, fk_stream s) {
     if (workspace_bytes < fk_linear_ce_workspace(d, v)) return FK_BAD_SHAPE;
     float *logits = workspace;
     for (int64_t r = 0; r < n; r++) {
-        if (targets[r] >= v) return FK_BAD_SHAPE;
-        double lse = 0;
-        if (targets[r] >= 0) FK(gemm)(logits, x + r * d, nk, 1, d, v, d, 1, v, flags, s);
-        logp[r] = targets[r] < 0 ? 0.0f : FK(logp_row)(logits, v, targets[r], &lse);
+        FK(gemm)(logits, x + r * d, nk, 1, d, v, d, 1, v, flags, s);
+        const fk_status status = dx ? FK(cross_entropy)(logp + r, logits, targets + r, 1, v, weight, s) : FK(logprob)(logp + r, logits, targets + r, 1, v, s);
+        if (status != FK_OK) return status;
         if (!dx) continue;
-        for (int64_t i = 0; i < v; i++)
-            logits[i] = targets[r] < 0 ? 0.0f : (float)((__builtin_exp(logits[i] - lse) - (i == targets[r])) * weight);
         FK(gemm)(dx + r * d, logits, kn, 1, v, d, v, 1, d, flags, s);
-        for (int64_t i = 0; i < v; i++)
+        for (int64_t i = 0; dw && i < v; i++)
             for (int64_t e = 0; e < d; e++)
                 dw[i * d + e] += flags & FK_BF16 ? FK(rounded)(logits[i]) * FK(rounded)(x[r * d + e]) : logits[i] * x[r * d + e];
     }
@@ -98,6 +107,13 @@ static fk_status FK(logprob)(float *logp, const float *logits, const int32_t *ta
     return FK_OK;
 }
 
+static fk_status FK(cross_entropy)(float *logp, float *logits, const int32_t *targets, int64_t n, int64_t v, float weight, fk_stream s) {
+    if (!FK(targets_fit)(targets, n, v)) return FK_BAD_SHAPE;
+    struct FK(ce_job) job = {logp, logits, targets, n, v, weight, 1};
+    fk_run(s, fk_ceil(n, 8), FK(ce_rows), &job);
+    return FK_OK;
+}
+
 static fk_status FK(linear_ce)(float *logp, float *dx, float *dw, const float *x, const float *nk, const float *kn,
                                const int32_t *targets, int64_t n, int64_t d, int64_t v, float weight, int32_t flags,
                                void *workspace, size_t workspace_bytes, fk_stream s) {
@@ -109,8 +125,10 @@ static fk_status FK(linear_ce)(float *logp, float *dx, float *dw, const float *x
         struct FK(ce_job) job = {logp + r, logits, targets + r, rows, v, weight, dx != NULL};
         fk_run(s, fk_ceil(rows, 8), FK(ce_rows), &job);
         if (!dx) continue;
-        FK(gemm_pack)(packed_x, x + r * d, rows, d, d, (fk_layout)(FK_KN | flags), s);
-        FK(gemm)(dw, logits, packed_x, v, rows, d, 1, v, d, FK_ACCUMULATE | flags, s);
+        if (dw) {
+            FK(gemm_pack)(packed_x, x + r * d, rows, d, d, (fk_layout)(FK_KN | flags), s);
+            FK(gemm)(dw, logits, packed_x, v, rows, d, 1, v, d, FK_ACCUMULATE | flags, s);
+        }
         FK(gemm)(dx + r * d, logits, kn, rows, v, d, v, 1, d, flags, s);
     }
     return FK_OK;

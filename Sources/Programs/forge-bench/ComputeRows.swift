@@ -17,7 +17,7 @@ func gemmRows(_ bench: Bench) throws {
             let weight = try device.packed(source, as: format)
             for m in [1, 4, 16, 512] {
                 let x = try device.tensor(noise(m * k), rows: m, columns: k), out = try device.tensor(rows: m, columns: n)
-                let workspace = try Storage(bytes: format.workspaceBytes(rows: m, k: k) + 1, on: device)
+                let workspace = try device.tensor(rows: 1, columns: format.workspaceFloats(rows: m, k: k))
                 try device.multiply(out, x, by: weight, workspace: workspace)
                 let times = try repeated(for: 0.4) { try device.multiply(out, x, by: weight, workspace: workspace) }
                 let rates = times.map { 2 * Double(m * k * n) / $0 / 1e9 }

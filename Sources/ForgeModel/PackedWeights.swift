@@ -1,26 +1,25 @@
 package import ForgeCore
-package import ForgeModel
 package import ForgeTensor
 
-/// A decoder's weights as serving multiplies them: each matrix packed once, the embedding kept plain beside it for look-ups.
+/// A decoder's weights that are only read, in serving or under adapters: each matrix packed once, the embedding kept plain beside it for look-ups.
 package final class PackedWeights {
     package struct Layer {
-        let attentionNorm: Tensor
+        package let attentionNorm: Tensor
         /// q, k and v as one matrix.
-        let qkv: PackedMatrix
-        let output: PackedMatrix
-        let feedForwardNorm: Tensor
+        package let qkv: PackedMatrix
+        package let output: PackedMatrix
+        package let feedForwardNorm: Tensor
         /// gate and up as one matrix.
-        let gateUp: PackedMatrix
-        let down: PackedMatrix
+        package let gateUp: PackedMatrix
+        package let down: PackedMatrix
     }
 
     package let config: MistralConfig
     package let format: WeightFormat
-    let embedding: Tensor
-    let layers: [Layer]
-    let finalNorm: Tensor
-    let head: PackedMatrix
+    package let embedding: Tensor
+    package let layers: [Layer]
+    package let finalNorm: Tensor
+    package let head: PackedMatrix
 
     /// - Parameters:
     ///   - format: of every matrix; look-ups and norms stay float32.
@@ -91,5 +90,5 @@ package final class PackedWeights {
     }
 
     /// The most inputs one of its products has.
-    var inputsMax: Int { max(config.width, config.queryWidth, config.feedForward) }
+    package var inputsMax: Int { max(config.width, config.queryWidth, config.feedForward) }
 }

@@ -1,0 +1,104 @@
+import ForgeAutograd
+import ForgeCore
+import ForgeModel
+import ForgeTensor
+
+/// How a decoder's weights get onto its tape.
+protocol DecoderWeights {
+    var config: MistralConfig { get }
+    func embed(on tape: Tape) -> Buffer
+    func attentionNorm(_ layer: Int) -> Weight
+    /// q, k and v side by side.
+    func qkv(_ x: Buffer, _ layer: Int, on tape: Tape) -> Buffer
+    func output(_ x: Buffer, _ layer: Int, on tape: Tape) -> Buffer
+    func feedForwardNorm(_ layer: Int) -> Weight
+    /// - Parameter loads: of a mixture.
+    func feedForward(_ x: Buffer, _ layer: Int, loads: ExpertLoads?, on tape: Tape) -> Buffer
+    var finalNorm: Weight { get }
+    func crossEntropy(_ x: Buffer, mode: Tape.Mode, on tape: Tape) -> Buffer
+    /// `[rows, vocabulary]`
+    func logits(_ hidden: Tensor, precision: Precision, on device: Device) throws(Fault) -> Tensor
+}
+
+/// Weights that learn themselves, all of them.
+struct LearningWeights: DecoderWeights {
+    let parameters: Parameters
+    /// An evaluation has none.
+    let gradients: Parameters?
+    /// Where the gradient of the looked-up rows goes.
+    let lookupGradient: Tensor?
+    /// `[layers, experts]`
+    let routerBias: Tensor?
+
+    var config: MistralConfig { parameters.table.config }
+
+    private func weight(_ pick: (Parameters) -> Tensor) -> Weight { Weight(pick(parameters), gradient: gradients.map(pick)) }
+    // An evaluation never touches gradients; the group stands in for its own.
+    private func group(_ pick: (Parameters) -> TensorGroup) -> WeightGroup { WeightGroup(pick(parameters), gradient: pick(gradients ?? parameters)) }
+
+    func embed(on tape: Tape) -> Buffer { tape.embed(lookupGradient.map { Weight(parameters.embedding, gradient: $0) } ?? weight(\.embedding)) }
+    func attentionNorm(_ layer: Int) -> Weight { weight { $0.attentionNorm(layer) } }
+    func qkv(_ x: Buffer, _ layer: Int, on tape: Tape) -> Buffer { tape.linear(x, weight { $0.qkv(layer) }) }
+    func output(_ x: Buffer, _ layer: Int, on tape: Tape) -> Buffer { tape.linear(x, weight { $0.output(layer) }) }
+    func feedForwardNorm(_ layer: Int) -> Weight { weight { $0.feedForwardNorm(layer) } }
+    var finalNorm: Weight { weight(\.finalNorm) }
+    func crossEntropy(_ x: Buffer, mode: Tape.Mode, on tape: Tape) -> Buffer { tape.crossEntropy(x, weight(\.head), mode: mode) }
+
+    func feedForward(_ x: Buffer, _ layer: Int, loads: ExpertLoads?, on tape: Tape) -> Buffer {
+        guard let loads, let routerBias else { return tape.gatedLinear(tape.linear(x, weight { $0.gateUp(layer) }), weight { $0.down(layer) }) }
+        let weights = ExpertWeights(
+            router: weight { $0.router(layer) }, bias: routerBias.view(from: layer * routerBias.columns, rows: 1, columns: routerBias.columns),
+            gateUp: group { $0.expertGateUp(layer) }, down: group { $0.expertDown(layer) })
+        return tape.experts(x, weights, layer: layer, loads: loads)
+    }
+
+    func logits(_ hidden: Tensor, precision: Precision, on device: Device) throws(Fault) -> Tensor {
+        let packed = try device.tensor(rows: 1, columns: Device.packedCount(k: config.width, n: config.vocabulary))
+        try device.pack(packed, from: parameters.head, as: .weight, precision: precision)
+        let out = try device.tensor(rows: hidden.rows, columns: config.vocabulary)
+        try device.multiply(out, hidden, packed: packed, precision: precision)
+        return out
+    }
+}
+
+/// Frozen weights with low-rank adapters beside them (Hu et al. 2021, arXiv:2106.09685): only the adapters learn.
+struct AdaptedWeights: DecoderWeights {
+    let frozen: PackedWeights
+    let adapters: Parameters
+    let adapterConfig: AdapterConfig
+    let gradients: Parameters?
+
+    var config: MistralConfig { frozen.config }
+
+    /// Those of matrices that lie under one another, in their order.
+    private func adapters(_ layer: Int, _ targets: AdapterConfig.Target...) -> [Adapter] {
+        var first = 0
+        return targets.compactMap { target in
+            defer { first += config.extents(target).out }
+            guard let value = adapters.adapter(layer, target) else { return nil }
+            let gradient = gradients?.adapter(layer, target)
+            return Adapter(
+                down: Weight(value.down, gradient: gradient?.down), up: Weight(value.up, gradient: gradient?.up), scale: adapterConfig.scale, firstOutput: first)
+        }
+    }
+
+    func embed(on tape: Tape) -> Buffer { tape.embed(Weight(frozen.embedding, gradient: nil)) }
+    func attentionNorm(_ layer: Int) -> Weight { Weight(frozen.layers[layer].attentionNorm, gradient: nil) }
+    func qkv(_ x: Buffer, _ layer: Int, on tape: Tape) -> Buffer { tape.linear(x, frozen: frozen.layers[layer].qkv, adapters: adapters(layer, .query, .key, .value)) }
+    func output(_ x: Buffer, _ layer: Int, on tape: Tape) -> Buffer { tape.linear(x, frozen: frozen.layers[layer].output, adapters: adapters(layer, .output)) }
+    func feedForwardNorm(_ layer: Int) -> Weight { Weight(frozen.layers[layer].feedForwardNorm, gradient: nil) }
+    var finalNorm: Weight { Weight(frozen.finalNorm, gradient: nil) }
+    func crossEntropy(_ x: Buffer, mode: Tape.Mode, on tape: Tape) -> Buffer { tape.crossEntropy(x, frozen: frozen.head, mode: mode) }
+
+    func feedForward(_ x: Buffer, _ layer: Int, loads: ExpertLoads?, on tape: Tape) -> Buffer {
+        let gu = tape.linear(x, frozen: frozen.layers[layer].gateUp, adapters: adapters(layer, .gate, .up))
+        return tape.gatedLinear(gu, frozen: frozen.layers[layer].down, adapters: adapters(layer, .down))
+    }
+
+    func logits(_ hidden: Tensor, precision: Precision, on device: Device) throws(Fault) -> Tensor {
+        let out = try device.tensor(rows: hidden.rows, columns: config.vocabulary)
+        let workspace = try device.tensor(rows: 1, columns: frozen.format.workspaceFloats(rows: hidden.rows, k: config.width))
+        try device.multiply(out, hidden, by: frozen.head, workspace: workspace)
+        return out
+    }
+}
