@@ -9,8 +9,11 @@
 #define NV 1
 #endif
 
+/// Rows of b that are asked for ahead of their use, where b is a packed matrix that comes from memory: 4 KiB.
+#define FK_AHEAD 32
+
 FK_INLINE void tile_fixed(const int rows, const int nv, float *c, int64_t ldc, int64_t cols, const float *a, int64_t a_rs,
-                          int64_t a_cs, const float *b, int64_t b_rs, int64_t k, int acc) {
+                          int64_t a_cs, const float *b, int64_t b_rs, int64_t k, int acc, const int ahead) {
     vf s[MR][NV];
     const int whole = cols == 16 * nv;
     FK_UNROLL for (int i = 0; i < rows; i++)
@@ -18,6 +21,7 @@ FK_INLINE void tile_fixed(const int rows, const int nv, float *c, int64_t ldc, i
             s[i][v] = !acc ? vset(0.0f) : whole ? vload(c + i * ldc + 16 * v) : vload_n(c + i * ldc + 16 * v, fk_max(0, cols - 16 * v));
     for (int64_t kk = 0; kk < k; kk++) {
         vf bv[NV];
+        if (ahead) __builtin_prefetch(b + ahead * b_rs);
         FK_UNROLL for (int v = 0; v < nv; v++) bv[v] = vload(b + 16 * v);
         FK_UNROLL for (int i = 0; i < rows; i++) {
             const vf av = vset(a[i * a_rs]);
@@ -34,7 +38,7 @@ FK_INLINE void tile_fixed(const int rows, const int nv, float *c, int64_t ldc, i
 }
 
 #define TILE_CASE(r)                                                                                            \
-    case r: tile_fixed(r, NV, c, ldc, cols, a, a_rs, a_cs, b, b_rs, k, acc); break;
+    case r: tile_fixed(r, NV, c, ldc, cols, a, a_rs, a_cs, b, b_rs, k, acc, 0); break;
 /// rows 1...MR, cols 1...16 NV; b must be readable for 16 NV columns.
 static void tile(int64_t rows, float *c, int64_t ldc, int64_t cols, const float *a, int64_t a_rs, int64_t a_cs,
                  const float *b, int64_t b_rs, int64_t k, int acc) {
@@ -47,7 +51,7 @@ static void tile(int64_t rows, float *c, int64_t ldc, int64_t cols, const float 
 }
 /// The same with `a` packed [k][rows].
 #define TILE_PACKED_CASE(r)                                                                                     \
-    case r: tile_fixed(r, NV, c, ldc, cols, a, 1, r, b, FK_PANEL, k, acc); break;
+    case r: tile_fixed(r, NV, c, ldc, cols, a, 1, r, b, FK_PANEL, k, acc, FK_AHEAD); break;
 static void tile_packed(int64_t rows, float *c, int64_t ldc, int64_t cols, const float *a, const float *b, int64_t k, int acc) {
     switch (rows) {
         TILE_PACKED_CASE(1) TILE_PACKED_CASE(2) TILE_PACKED_CASE(3) TILE_PACKED_CASE(4) TILE_PACKED_CASE(5) TILE_PACKED_CASE(6)

@@ -138,8 +138,9 @@ struct FK(gemm_job) {
     int64_t row_block, panel_block, row_blocks;
 };
 
-// Depth of one pass: 256 · 32 · 4 bytes of B are one L1 (or a small part of L2), 12 rows of A beside them.
-#define FK_DEPTH 256
+// Depth of a pass, in rows of a panel: what a tile reads of B (12 or 24 KiB) stays in L1 while the rows of A, packed in L2, go by. Where k is cut never shows in
+// a result.
+#define FK_DEPTH 192
 
 /// to[kk][rows] from `rows` (at most MR) rows of a. Writes up to 16 floats past the end of the block.
 FK_INLINE void FK(pack_rows)(float *to, const float *a, int64_t a_rs, int64_t a_cs, int64_t rows, int64_t k, int64_t rows_after) {
@@ -221,15 +222,13 @@ static void FK(gemm_task)(void *context, int64_t task, void *scratch) {
         const int acc = job->accumulate || k0 > 0;
         for (int64_t row = row0; row < row_end; row += MR) {
             const int64_t rows = fk_min(MR, row_end - row);
-            FK(pack_rows)(packed_a, job->a + row * job->a_rs + k0 * job->a_cs, job->a_rs, job->a_cs, rows, depth, job->m - row - rows);
-            for (int64_t panel = panel0; panel < panel_end; panel++) {
-                const float *b = job->packed + (panel * job->k + k0) * FK_PANEL;
-                for (int64_t part = 0; part < FK_PANEL; part += 16 * NV) {
-                    const int64_t col = panel * FK_PANEL + part;
-                    if (col >= job->n) break;
-                    tile_packed(rows, job->out + row * job->ldo + col, job->ldo, fk_min(16 * NV, job->n - col), packed_a, b + part, depth, acc);
-                }
-            }
+            FK(pack_rows)(packed_a + (row - row0) * depth, job->a + row * job->a_rs + k0 * job->a_cs, job->a_rs, job->a_cs, rows, depth, job->m - row - rows);
+        }
+        for (int64_t col = panel0 * FK_PANEL; col < fk_min(panel_end * FK_PANEL, job->n); col += 16 * NV) {
+            const float *b = job->packed + (col / FK_PANEL * job->k + k0) * FK_PANEL + col % FK_PANEL;
+            for (int64_t row = row0; row < row_end; row += MR)
+                tile_packed(fk_min(MR, row_end - row), job->out + row * job->ldo + col, job->ldo, fk_min(16 * NV, job->n - col),
+                            packed_a + (row - row0) * depth, b, depth, acc);
         }
     }
 }

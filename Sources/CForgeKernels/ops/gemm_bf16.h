@@ -203,7 +203,10 @@ FK_INLINE void FKP(pairs_tile_fixed)(const int rows, float *c, int64_t ldc, int6
         FK_UNROLL for (int v = 0; v < NV; v++)
             s[i][v] = !acc ? vset(0.0f) : whole ? vload(c + i * ldc + 16 * v) : vload_n(c + i * ldc + 16 * v, fk_max(0, cols - 16 * v));
     for (int64_t kk = 0; kk < pairs; kk++) {
+        __builtin_prefetch(b + FK_AHEAD * FK_PANEL);
         FK_UNROLL for (int part = 0; part < FK_PARTS; part++) {
+            // Sixteen registers hold the sums and one part of b: the other is read again rather than kept, or a sum would leave its register.
+            if (part) __asm__ volatile("" ::: "memory");
             vf bv[NV];
             FK_UNROLL for (int v = 0; v < NV; v++) bv[v] = FK_PART(vload(b + 16 * v), part);
             FK_UNROLL for (int i = 0; i < rows; i++) {
@@ -276,19 +279,17 @@ static void FKP(gemm_part)(const struct FK(gemm_job) *job, int64_t task, float *
         return;
     }
     for (int64_t k0 = 0; k0 == 0 || k0 < job->k; k0 += 2 * FK_DEPTH) {
-        const int64_t depth = fk_min(2 * FK_DEPTH, job->k - k0);
+        const int64_t depth = fk_min(2 * FK_DEPTH, job->k - k0), pairs = fk_ceil(depth, 2);
         const int acc = job->accumulate || k0 > 0;
         for (int64_t row = row0; row < row_end; row += MR) {
             const int64_t rows = fk_min(MR, row_end - row);
-            FKP(pack_rows)(packed_a, job->a + row * job->a_rs + k0 * job->a_cs, job->a_rs, job->a_cs, rows, depth, job->m - row - rows);
-            for (int64_t panel = panel0; panel < panel_end; panel++) {
-                const float *b = job->packed + (panel * all + k0 / 2) * FK_PANEL;
-                for (int64_t part = 0; part < FK_PANEL; part += 16 * NV) {
-                    const int64_t col = panel * FK_PANEL + part;
-                    if (col >= job->n) break;
-                    FKP(pairs_tile)(rows, job->out + row * job->ldo + col, job->ldo, fk_min(16 * NV, job->n - col), packed_a, b + part, fk_ceil(depth, 2), acc);
-                }
-            }
+            FKP(pack_rows)(packed_a + (row - row0) * pairs * FK_PARTS, job->a + row * job->a_rs + k0 * job->a_cs, job->a_rs, job->a_cs, rows, depth, job->m - row - rows);
+        }
+        for (int64_t col = panel0 * FK_PANEL; col < fk_min(panel_end * FK_PANEL, job->n); col += 16 * NV) {
+            const float *b = job->packed + (col / FK_PANEL * all + k0 / 2) * FK_PANEL + col % FK_PANEL;
+            for (int64_t row = row0; row < row_end; row += MR)
+                FKP(pairs_tile)(fk_min(MR, row_end - row), job->out + row * job->ldo + col, job->ldo, fk_min(16 * NV, job->n - col),
+                                packed_a + (row - row0) * pairs * FK_PARTS, b, pairs, acc);
         }
     }
 }
