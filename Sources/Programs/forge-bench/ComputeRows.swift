@@ -5,7 +5,7 @@ import ForgeNN
 import ForgeTensor
 import Glibc
 
-/// Matrix products of a linear layer at training and serving row counts, as shares of what registers alone reach in the same minute.
+/// Matrix products of a linear layer at training and serving row counts, and what limits them: registers, or at few rows the reading of weights from memory.
 func gemmRows(_ bench: Bench) throws {
     let device = try Device()
     let bandwidth = device.measuredBandwidth()
@@ -13,17 +13,20 @@ func gemmRows(_ bench: Bench) throws {
     for (k, n) in [(2048, 2560), (5632, 2048)] {
         let source = try device.tensor(noise(k * n), rows: n, columns: k)
         for format in WeightFormat.allCases {
-            let peak = device.measuredPeak(format)
-            let weight = try device.packed(source, as: format)
-            for m in [1, 4, 16, 512] {
+            let peak = device.measuredPeak(format), bytes = format.bytes(k: k, n: n)
+            // As many matrices as no cache holds, taken in turns: a decoder comes back to one only after all others.
+            let weights = try (0..<(1 + (256 << 20) / bytes)).map { _ in try device.packed(source, as: format) }
+            for m in [1, 4, 8, 16, 512] {
                 let x = try device.tensor(noise(m * k), rows: m, columns: k), out = try device.tensor(rows: m, columns: n)
                 let workspace = try device.tensor(rows: 1, columns: format.workspaceFloats(rows: m, k: k))
-                try device.multiply(out, x, by: weight, workspace: workspace)
-                let times = try repeated(for: 0.4) { try device.multiply(out, x, by: weight, workspace: workspace) }
-                let rates = times.map { 2 * Double(m * k * n) / $0 / 1e9 }
-                bench.say(
-                    "gemm.\(format.rawValue).\(m)x\(k)x\(n)", "GOP/s", samples: rates,
-                    ["peak": .double(peak / 1e9), "bytes_per_second": .double(rates.sorted()[rates.count / 2] * 1e9 / Double(2 * m * k * n) * Double(format.bytes(k: k, n: n)))])
+                var turn = 0
+                func multiply() throws {
+                    turn += 1
+                    try device.multiply(out, x, by: weights[turn % weights.count], workspace: workspace)
+                }
+                for _ in weights { try multiply() }
+                let work = 2 * Double(m * k * n), rates = try repeated(for: 0.4, multiply).map { work / $0 / 1e9 }
+                bench.say("gemm.\(format.rawValue).\(m)x\(k)x\(n)", "GOP/s", samples: rates, ["limit": .double(min(peak, bandwidth * work / Double(bytes)) / 1e9), "peak": .double(peak / 1e9)])
             }
         }
     }
@@ -65,26 +68,28 @@ func trainingRows(_ bench: Bench) throws {
     let peak = device.measuredPeak(precision: precision)
     for _ in 0..<2 { try step() }
     let rates = try repeated(for: 10) { try step() }.map { Double(rows) / $0 }
-    var usage = rusage()
-    unsafe getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
     bench.say(
         "training.\(name).\(precision.rawValue)", "tokens/s", samples: rates,
         [
             "peak": .double(peak / 1e9), "share_6nd": .double(6 * Double(table.count) * rates.sorted()[rates.count / 2] / peak), "loss": .double(loss),
-            "parameters": .int(Int64(table.count)), "peak_bytes": .int(Int64(usage.ru_maxrss) * 1024), "activation_bytes": .int(decoder.activationBytes.count),
+            "parameters": .int(Int64(table.count)), "peak_bytes": peakBytes(), "activation_bytes": .int(decoder.activationBytes.count),
         ])
 }
 
-/// Decode and prefill of a decoder of the TinyLlama shape (1.1 billion parameters, random): `serving SCRATCH FORMAT`.
-func servingRows(_ bench: Bench) throws {
-    guard let format = bench.words.first.flatMap(WeightFormat.init) else {
-        throw Fault(.request, "bench.usage", "cannot tell how to keep the weights", remedy: "forge-bench serving SCRATCH f32|bf16|q8|q4")
-    }
-    let config = MistralConfig(vocabulary: 32_000, width: 2048, feedForward: 5632, layers: 22, queryHeads: 32, kvHeads: 4, contextMax: 2048)
-    let device = try Device(), limits = Scheduler.Limits(tokensPerStep: 512, sequencesMax: 16)
+/// Memory this process held at most.
+private func peakBytes() -> JSON {
+    var usage = rusage()
+    unsafe getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
+    return .int(Int64(usage.ru_maxrss) * 1024)
+}
+
+/// The TinyLlama shape: 1.1 billion parameters.
+private let tinyLlama = MistralConfig(vocabulary: 32_000, width: 2048, feedForward: 5632, layers: 22, queryHeads: 32, kvHeads: 4, contextMax: 2048)
+
+/// Its weights in `format`: the same million numbers again and again. Arithmetic does not care, and filling takes no time.
+private func randomWeights(_ format: WeightFormat, on device: Device) throws -> PackedWeights {
     let values = noise(1 << 20)
-    let weights = try PackedWeights(ParameterTable(config), as: format, on: device) { (entry, tensor) throws(Fault) in
-        // The same million numbers again and again: arithmetic does not care, and filling takes no time.
+    return try PackedWeights(ParameterTable(tinyLlama), as: format, on: device) { (entry, tensor) throws(Fault) in
         var at = 0
         while at < tensor.count {
             let part = min(values.count, tensor.count - at)
@@ -92,7 +97,68 @@ func servingRows(_ bench: Bench) throws {
             at += part
         }
     }
-    let pass = try ForwardPass(weights, on: device, blocks: 16 * 40, blockSize: 16, limits: limits)
+}
+
+/// One training step of adapters of rank 16 on every matrix of a frozen decoder of 1.1 billion parameters, 512 tokens: `adapters SCRATCH FORMAT PRECISION`.
+func adapterRows(_ bench: Bench) throws {
+    guard let format = bench.words.first.flatMap(WeightFormat.init), let precision = bench.words.dropFirst().first.flatMap(Precision.init) else {
+        throw Fault(.request, "bench.usage", "cannot tell what to train", remedy: "forge-bench adapters SCRATCH f32|bf16|q8|q4 f32|bf16")
+    }
+    let device = try Device(), rows = 512, config = AdapterConfig(rank: 16, alpha: 32), table = ParameterTable(tinyLlama, adapters: config)
+    let adapters = try Parameters(table, on: device), gradients = try Parameters(table, on: device)
+    let first = try Parameters(table, on: device), second = try Parameters(table, on: device)
+    adapters.initialiseAdapters(seed: 1)
+    let decoder = try Decoder(randomWeights(format, on: device), adapters: adapters, config, gradients: gradients, rows: rows, precision: precision, on: device)
+    let ids = noise(rows + 1).map { Int32(abs($0) * 600_000) % Int32(tinyLlama.vocabulary) }
+    let batch = TokenBatch(ids: Array(ids.dropLast()), targets: Array(ids.dropFirst()), cumulativeLengths: [0, Int32(rows)])
+    var number = 0
+    func step() throws {
+        number += 1
+        decoder.beginStep()
+        _ = try decoder.forwardBackward(batch, weight: 1 / Float(rows))
+        try decoder.endStep()
+        try device.adamw(
+            adapters.flat, m: first.flat, v: second.flat, gradient: gradients.flat,
+            step: AdamWStep(rate: 1e-4, beta1: 0.9, beta2: 0.95, eps: 1e-8, decay: 0, number: number, scale: 1))
+    }
+    let peak = device.measuredPeak(precision: precision)
+    try step()
+    let rates = try repeated(for: 10) { try step() }.map { Double(rows) / $0 }
+    bench.say(
+        "adapters.\(format.rawValue).\(precision.rawValue)", "tokens/s", samples: rates,
+        [
+            "peak": .double(peak / 1e9), "share_4nd": .double(4 * Double(ParameterTable(tinyLlama).multiplied) * rates.sorted()[rates.count / 2] / peak),
+            "parameters": .int(Int64(table.count)), "peak_bytes": peakBytes(), "activation_bytes": .int(decoder.activationBytes.count),
+        ])
+}
+
+/// Products of one row with 8-bit weights, by one thread and by all, in turns: `Benchmarks/run` keeps a processor busy meanwhile.
+func neighbourRows(_ bench: Bench) throws {
+    let (k, n) = (2048, 5632)
+    let devices = [try Device(threads: 1), try Device()]
+    var rates: [[Double]] = [[], []]
+    let products = try devices.map { device in
+        let weight = try device.packed(try device.tensor(noise(k * n), rows: n, columns: k), as: .q8), x = try device.tensor(noise(k), rows: 1, columns: k)
+        return (weight: weight, x: x, out: try device.tensor(rows: 1, columns: n), workspace: try device.tensor(rows: 1, columns: WeightFormat.q8.workspaceFloats(rows: 1, k: k)))
+    }
+    for _ in 0..<8 {
+        for (index, device) in devices.enumerated() {
+            let p = products[index]
+            // Many products in a row, as a decoder multiplies: what a thread that was not run costs shows in the sum.
+            rates[index] += try repeated(for: 0.25) { for _ in 0..<50 { try device.multiply(p.out, p.x, by: p.weight, workspace: p.workspace) } }.map { 50 / $0 }
+        }
+    }
+    for (device, rates) in zip(devices, rates) { bench.say("neighbour.\(device.threads)", "products/s", samples: rates) }
+}
+
+/// Decode and prefill of a decoder of the TinyLlama shape (1.1 billion parameters, random): `serving SCRATCH FORMAT`.
+func servingRows(_ bench: Bench) throws {
+    guard let format = bench.words.first.flatMap(WeightFormat.init) else {
+        throw Fault(.request, "bench.usage", "cannot tell how to keep the weights", remedy: "forge-bench serving SCRATCH f32|bf16|q8|q4")
+    }
+    let config = tinyLlama
+    let device = try Device(), limits = Scheduler.Limits(tokensPerStep: 512, sequencesMax: 16)
+    let pass = try ForwardPass(randomWeights(format, on: device), on: device, blocks: 16 * 40, blockSize: 16, limits: limits)
     /// `sequences` sequences of `length` tokens, of which the last `fresh` are new.
     func batch(_ sequences: Int, length: Int, fresh: Int) -> StepBatch {
         let slices = (0..<sequences).map { number in
