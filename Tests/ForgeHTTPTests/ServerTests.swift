@@ -241,16 +241,16 @@ private struct Odd: Error {}
         try await withServer(routes, limits: limits) { _, path in
             let dripping = try RawClient(path), silent = try RawClient(path)
             defer { dripping.close(); silent.close() }
-            let begun = ContinuousClock.now
+            try dripping.say("GET /healthz HTTP/1.1\r\nHost: ")
+            // It would go on for as long as it is let.
             let drip = Task {
-                for byte in "GET /healthz HTTP/1.1\r\nHost: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa".utf8 {
-                    try? dripping.say(String(UnicodeScalar(byte)))
+                while true {
+                    try? dripping.say("a")
                     try await Task.sleep(for: .milliseconds(40))
                 }
             }
             // A reset is as good as an end here.
             #expect(((try? await dripping.rest()) ?? "").isEmpty)
-            #expect(ContinuousClock.now - begun < .seconds(2))
             #expect(((try? await silent.rest()) ?? "").isEmpty)
             drip.cancel()
             #expect(text(try await HTTPClient(socket: path).send(.get, "/healthz").body) == "ok")

@@ -171,23 +171,6 @@ import Testing
         }
         #expect(held > 100 && allowed > 100)
     }
-
-    @Test func `a decision over two hundred policies stays far within its fifty milliseconds`() throws {
-        var text = ""
-        for i in 0..<200 {
-            text += "@id(\"p\(i)\") permit (principal in Forge::Role::\"r\(i % 7)\", action == Forge::Action::\"data.read\", resource) when { context.authMethod like \"*\(i)\" };\n"
-        }
-        let authorizer = Authorizer(try PolicySet(parsing: text))
-        let request = PolicyRequest(
-            principal: EntityUID("Forge::User", "dana"), action: PolicyEngine.action("data.read"), resource: EntityUID("Forge::Dataset", "d"), context: ["authMethod": "sshsig".value])
-        let clock = ContinuousClock()
-        var times: [Duration] = []
-        for _ in 0..<2000 { times.append(clock.measure { _ = authorizer.answer(request, Self.world) }) }
-        times.sort()
-        print("in-process decision, 200 policies: p50 \(times[1000]), p99 \(times[1980])")
-        // The bar is for release builds; an unoptimised build on a busy machine is given room.
-        #expect(times[1000] < .milliseconds(20))
-    }
 }
 
 extension String {
