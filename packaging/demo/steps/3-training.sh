@@ -59,7 +59,8 @@ tell 'Equal work gave an equal model.'
 
 # A score that one seed reached by luck says little: the same recipe with the next two seeds, left alone.
 seed_one=$(sed -n 's/^seed: *//p' "$recipe"); seed_one=${seed_one:-1}
-tell "One seed may be luck. The same recipe is trained with two more."
+tell "One seed may be luck. The same recipe is trained with two more. A sign-in ends after a quarter of an hour without use, and the second appliance took about as long or longer: dana signs in again."
+as dana run forge login dana --key "$keys/dana"
 for seed in $((seed_one + 1)) $((seed_one + 2)); do
     sed "s/^seed:.*/seed: $seed/" "$recipe" >".demo/seed-$seed.yaml"
     grep -qx "seed: $seed" ".demo/seed-$seed.yaml" || fail "$recipe has no line \`seed:\`"
