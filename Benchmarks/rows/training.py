@@ -34,7 +34,7 @@ def rows(bench):
     for shape, wanted in WANTED.items():
         # Every mode at the first shape; elsewhere the two that won there, for a mode that loses here by far loses there too.
         found = {mode: said for mode in modes if (said := peer(bench, "torch_training.py", shape, mode, threads, "6", limit=120))}
-        if len(found) > 2:
+        if modes is MODES and found:
             modes = sorted(found, key=lambda mode: -found[mode]["tokens_per_second"])[:2]
         for precision in ("bf16", "f32") if shape == "12M" else ("bf16",):
             ours = bench.forge_bench("training", shape, precision)[f"training.{shape}.{precision}"]
