@@ -8,14 +8,14 @@ extension Device {
     /// The output projection and cross-entropy, chunk by chunk, so that logits are never stored whole.
     /// - Parameters:
     ///   - logp: `[n, 1]`, the log-probability of each target; 0 where the target is negative (masked).
-    ///   - dx: `[n, d]`, replaced; `dw`: `[vocabulary, d]`, added to, or nil where the weight does not learn. Both nil for the forward pass alone.
+    ///   - dx: `[n, d]`, replaced; `dw`: `[vocabulary, d]`, added to. Nil for the forward pass alone.
     ///   - weight: 1 / (targets of the whole optimiser step).
     ///   - packed, packedPlain: the weight packed `.weight` and `.plain`; the second is read only for gradients.
     package func linearCrossEntropy(
         logp: Tensor, dx: Tensor?, dw: Tensor?, x: Tensor, packed: Tensor, packedPlain: Tensor?, targets: Indices, vocabulary: Int, weight: Float,
         workspace: Tensor, precision: Precision = .f32
     ) throws(Fault) {
-        precondition((dw == nil || dx != nil) && (dx == nil || packedPlain != nil), "cross-entropy: a weight's gradient comes with its input's")
+        precondition((dx == nil) == (dw == nil) && (dx == nil || packedPlain != nil), "cross-entropy: gradients come together")
         precondition(logp.count >= x.rows && targets.capacity >= x.rows && x.layout.isContiguous && (dx.map { same($0, x) } ?? true), "cross-entropy: a target a row")
         precondition(packed.count >= Device.packedCount(k: x.columns, n: vocabulary), "cross-entropy: the weight is packed")
         precondition((packedPlain.map { $0.count >= Device.packedCount(k: vocabulary, n: x.columns) } ?? true), "cross-entropy: the weight is packed")

@@ -234,7 +234,7 @@ typedef struct fk_ops {
     /// The output projection and cross-entropy in one, by chunks of rows: logits = x·Wᵀ are never stored whole.
     /// logp[n] = logit[target] - logsumexp(logits), 0 where target < 0 (that row is masked);
     /// if dx is not NULL: dx[n,d] = weight Σ_v (softmax - onehot) W, dw[v,d] += weight Σ_n (softmax - onehot) x, rows in
-    /// order; masked rows give 0. dw may be NULL: W does not learn. weight is 1 / (targets of the whole optimiser step).
+    /// order; masked rows give 0. weight is 1 / (targets of the whole optimiser step).
     /// packed_nk: W packed FK_NK. packed_kn: W packed FK_KN (only read if dx). workspace: fk_linear_ce_workspace bytes.
     fk_status (*linear_ce)(float *logp, float *dx, float *dw, const float *x, const float *packed_nk, const float *packed_kn,
                            const int32_t *targets, int64_t n, int64_t d, int64_t vocabulary, float weight, int32_t flags,

@@ -42,7 +42,7 @@ static fk_status FK(linear_ce)(float *logp, float *dx, float *dw, const float *x
         if (status != FK_OK) return status;
         if (!dx) continue;
         FK(gemm)(dx + r * d, logits, kn, 1, v, d, v, 1, d, flags, s);
-        for (int64_t i = 0; dw && i < v; i++)
+        for (int64_t i = 0; i < v; i++)
             for (int64_t e = 0; e < d; e++)
                 dw[i * d + e] += flags & FK_BF16 ? FK(rounded)(logits[i]) * FK(rounded)(x[r * d + e]) : logits[i] * x[r * d + e];
     }
@@ -125,10 +125,8 @@ static fk_status FK(linear_ce)(float *logp, float *dx, float *dw, const float *x
         struct FK(ce_job) job = {logp + r, logits, targets + r, rows, v, weight, dx != NULL};
         fk_run(s, fk_ceil(rows, 8), FK(ce_rows), &job);
         if (!dx) continue;
-        if (dw) {
-            FK(gemm_pack)(packed_x, x + r * d, rows, d, d, (fk_layout)(FK_KN | flags), s);
-            FK(gemm)(dw, logits, packed_x, v, rows, d, 1, v, d, FK_ACCUMULATE | flags, s);
-        }
+        FK(gemm_pack)(packed_x, x + r * d, rows, d, d, (fk_layout)(FK_KN | flags), s);
+        FK(gemm)(dw, logits, packed_x, v, rows, d, 1, v, d, FK_ACCUMULATE | flags, s);
         FK(gemm)(dx + r * d, logits, kn, rows, v, d, v, 1, d, flags, s);
     }
     return FK_OK;
