@@ -39,6 +39,10 @@ package struct GGUFTable: Sendable, Hashable {
     package static let pairLimit = 65_536
     package static let tensorLimit = 1_000_000
     fileprivate static let textLimit = 64 << 20
+    /// Bytes a head may have.
+    package static let headLimit = 256 << 20
+    /// Values all lists together may have: one takes some twenty bytes of memory, and in the file as little as one.
+    package static let listedLimit = 8 << 20
 
     /// - Parameters:
     ///   - bytes: the file from its start, at least as far as the head goes; a mapped file will do.
@@ -109,6 +113,7 @@ private struct GGUFReader<Bytes: RandomAccessCollection<UInt8>> {
     private let bytes: Bytes
     private let source: String
     private(set) var position = 0
+    private var listed = 0
     private var index: Bytes.Index
 
     init(_ bytes: Bytes, source: String) {
@@ -120,6 +125,7 @@ private struct GGUFReader<Bytes: RandomAccessCollection<UInt8>> {
     func fault(_ why: String) -> Fault { Fault(.request, "gguf.invalid", "cannot read the GGUF file `\(source)`", why: "\(why) (before byte \(position))") }
 
     mutating func take(_ count: Int) throws(Fault) -> Bytes.SubSequence {
+        guard position + count <= GGUFTable.headLimit else { throw fault("its head has more than \(GGUFTable.headLimit) bytes") }
         guard count <= bytes.count - position else { throw fault("it is cut short: \(count) bytes are wanted, \(bytes.count - position) are there") }
         let end = bytes.index(index, offsetBy: count)
         defer {
@@ -166,7 +172,8 @@ private struct GGUFReader<Bytes: RandomAccessCollection<UInt8>> {
             // What a value of each type takes at least, text and lists by their lengths.
             let inner = try u32(), widths = [1, 1, 2, 2, 4, 4, 4, 1, 8, 12, 8, 8, 8]
             guard inner < widths.count else { throw fault("the list `\(key.prefix(80))` is of the unknown type \(inner)") }
-            let count = try count(of: "values in the list `\(key.prefix(80))`", most: 1 << 28, bytesEach: widths[Int(inner)])
+            let count = try count(of: "values in the list `\(key.prefix(80))`", most: GGUFTable.listedLimit - listed, bytesEach: widths[Int(inner)])
+            listed += count
             var values: [GGUFTable.Value] = []
             values.reserveCapacity(count)
             for _ in 0..<count { values.append(try value(of: inner, key: key, depth: depth + 1)) }

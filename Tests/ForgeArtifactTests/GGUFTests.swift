@@ -63,6 +63,21 @@ import Testing
         }
     }
 
+    /// A list of bytes takes twenty times as much memory as it takes in the file: all lists together have a bound of their own.
+    @Test func `lists have a bound together, however large the file is`() throws {
+        func number(_ value: some FixedWidthInteger) -> [UInt8] { (0..<value.bitWidth / 8).map { UInt8(truncatingIfNeeded: value >> (8 * $0)) } }
+        func file(_ counts: [Int]) -> [UInt8] {
+            var bytes = Array("GGUF".utf8) + number(UInt32(3)) + number(UInt64(0)) + number(UInt64(counts.count))
+            for (key, count) in counts.enumerated() {
+                bytes += number(UInt64(1)) + [UInt8(ascii: "a") + UInt8(key)] + number(UInt32(9)) + number(UInt32(0)) + number(UInt64(count)) + [UInt8](repeating: 7, count: count)
+            }
+            return bytes
+        }
+        let half = GGUFTable.listedLimit / 2
+        #expect(try GGUFTests.table(file([half, half])).value("b") == .list(Array(repeating: .unsigned(7), count: half)))
+        #expect { try GGUFTests.table(file([half, half + 1])) } throws: { ($0 as? Fault)?.why.contains("values in the list `b`") == true }
+    }
+
     private static let hostile: String? = {
         let given = Environment["FORGE_SHARED_DATA"].map { $0 + "/hostile-files" } ?? checkout + "/../shared/data/hostile-files"
         return ((try? Path.information(given)) ?? nil) == nil ? nil : given
