@@ -1,8 +1,10 @@
 // The CPU's stream: a pool of threads that takes numbered tasks from a counter.
 //
 // A worker joins a job only while it is open, and the caller, once the counter is used up, closes the job and waits for
-// those who joined. A worker that the machine did not run in time is therefore never waited for: beside a busy
-// neighbour two threads are not slower than one. Waiting spins for some tens of microseconds, then parks on a futex.
+// those who joined. A worker that the machine did not run in time is therefore never waited for. One that lost its
+// processor in the middle of a task must be, and gets it back milliseconds later: the caller that sees this works alone
+// for a while, longer if it happens again soon, so that beside a busy neighbour two threads are not slower than one.
+// Waiting spins for some tens of microseconds, then parks on a futex. Who works never shows in a result.
 // No thread is pinned, so the pool works where affinity calls are denied.
 #define _GNU_SOURCE
 #include <errno.h>
@@ -12,11 +14,14 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "internal.h"
 
 enum { SPINS = 3000, THREADS_MAX = 512 };
+// A wait is a stall if it is longer than this and than any task can explain; then the caller works alone, from the first to the last duration.
+enum { STALL_NS = 500000, STALL_TASKS = 4, ALONE_NS_MIN = 20000000, ALONE_NS_MAX = 1280000000 };
 // state: joined workers in the low 16 bits, then one bit that says the job is open.
 #define JOINED 0xffffu
 #define OPEN 0x10000u
@@ -31,6 +36,8 @@ struct fk_stream_state {
     int64_t tasks;
     fk_body body;
     void *context;
+    // The caller's own: until when it works alone, and for how long the last stall made it.
+    int64_t alone_until, alone_for;
     int32_t threads;
     pthread_t *handles;
     char *scratch;
@@ -48,12 +55,23 @@ static inline void relax(void) {
 #endif
 }
 
-static void take(fk_stream s, void *scratch) {
+static int64_t now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+/// Takes tasks until there are none; the longest of them in nanoseconds.
+static int64_t take(fk_stream s, void *scratch) {
     const int64_t tasks = s->tasks;
+    int64_t before = now(), longest = 0;
     for (;;) {
         const int64_t task = atomic_fetch_add_explicit(&s->next, 1, memory_order_relaxed);
-        if (task >= tasks) return;
+        if (task >= tasks) return longest;
         s->body(s->context, task, scratch);
+        const int64_t after = now();
+        if (after - before > longest) longest = after - before;
+        before = after;
     }
 }
 
@@ -93,9 +111,18 @@ static void *worker(void *argument) {
     }
 }
 
+/// What a wait for helpers says: a stall soon after the last one doubles the time alone, another starts again with the shortest.
+static void judge(fk_stream s, int64_t waited, int64_t longest) {
+    if (longest == 0 || waited < STALL_NS || waited < STALL_TASKS * longest) return;
+    const int64_t time = now();
+    const int soon = s->alone_for > 0 && time - s->alone_until < 4 * s->alone_for;
+    s->alone_for = !soon ? ALONE_NS_MIN : 2 * s->alone_for > ALONE_NS_MAX ? ALONE_NS_MAX : 2 * s->alone_for;
+    s->alone_until = time + s->alone_for;
+}
+
 void fk_run(fk_stream s, int64_t tasks, fk_body body, void *context) {
     if (tasks <= 0) return;
-    if (tasks == 1 || s->threads == 1) {
+    if (tasks == 1 || s->threads == 1 || (s->alone_until && now() < s->alone_until)) {
         for (int64_t task = 0; task < tasks; task++) body(context, task, s->scratch);
         return;
     }
@@ -106,16 +133,18 @@ void fk_run(fk_stream s, int64_t tasks, fk_body body, void *context) {
     atomic_store(&s->state, OPEN);  // nobody is joined here: the last job ended with that
     atomic_fetch_add(&s->epoch, 1);
     if (atomic_load(&s->sleepers)) futex(&s->epoch, FUTEX_WAKE, THREADS_MAX);
-    take(s, s->scratch);
+    const int64_t longest = take(s, s->scratch);
     uint32_t state = atomic_fetch_and(&s->state, ~OPEN) & ~OPEN;
     for (int i = 0; (state & JOINED) && i < SPINS; i++) {
         relax();
         state = atomic_load(&s->state);
     }
     if (state & JOINED) {
+        const int64_t before = now();
         atomic_store(&s->caller_waits, 1);
         while ((state = atomic_load(&s->state)) & JOINED) futex(&s->state, FUTEX_WAIT, state);
         atomic_store(&s->caller_waits, 0);
+        judge(s, now() - before, longest);
     }
 }
 
