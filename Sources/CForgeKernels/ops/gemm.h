@@ -167,17 +167,17 @@ enum { FK(thin_1) = 8, FK(thin_2) = 6, FK(thin_3) = 4, FK(thin_4) = 4 };
 enum { FK(thin_1) = 6, FK(thin_2) = 2, FK(thin_3) = 2, FK(thin_4) = 1 };
 #endif
 #define FK_THIN_WIDTH(rows) ((rows) == 1 ? FK(thin_1) : (rows) == 2 ? FK(thin_2) : (rows) == 3 ? FK(thin_3) : FK(thin_4))
-/// Runs thin(rows, width) for the columns of panel..<panel_end, `width` registers at a time while so many are left, then one by one. `at` counts registers.
-#define FK_THIN_COLUMNS(thin, panel, panel_end, rows)                                                  \
-    for (int64_t at = 2 * (panel), end = 2 * (panel_end); at < end;) {                                 \
-        const int64_t whole = FK_THIN_WIDTH(rows), step = at % 2 == 0 && end - at >= whole ? whole : 1; \
-        switch (rows) {                                                                                \
-        case 1: if (step == whole) thin(1, FK(thin_1)); else thin(1, 1); break;                        \
-        case 2: if (step == whole) thin(2, FK(thin_2)); else thin(2, 1); break;                        \
-        case 3: if (step == whole) thin(3, FK(thin_3)); else thin(3, 1); break;                        \
-        default: if (step == whole) thin(4, FK(thin_4)); else thin(4, 1); break;                       \
-        }                                                                                              \
-        at += step;                                                                                    \
+/// Runs thin(rows, width) for the columns of panel..<panel_end, `width` registers at a time while so many are left, then a panel's two. `at` counts registers.
+#define FK_THIN_COLUMNS(thin, panel, panel_end, rows)                                                           \
+    for (int64_t at = 2 * (panel), end = 2 * (panel_end); at < end;) {                                          \
+        const int64_t whole = FK_THIN_WIDTH(rows), step = end - at >= whole ? whole : 2;                        \
+        switch (rows) {                                                                                         \
+        case 1: if (step == whole) thin(1, FK(thin_1)); else thin(1, 2); break;                                 \
+        case 2: if (step == whole) thin(2, FK(thin_2)); else thin(2, 2); break;                                 \
+        case 3: if (step == whole) thin(3, FK(thin_3)); else thin(3, 2); break;                                 \
+        default: if (step == whole) thin(4, FK(thin_4)); else thin(4, 2); break;                                \
+        }                                                                                                       \
+        at += step;                                                                                             \
     }
 
 /// One to four rows without packing a.
