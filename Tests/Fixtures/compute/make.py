@@ -24,6 +24,32 @@ from transformers.models.mistral4.modeling_mistral4 import Mistral4Config, Mistr
 from transformers.models.mixtral.modeling_mixtral import load_balancing_loss_func
 
 here = pathlib.Path(__file__).parent
+
+def randomise(model):
+    """Norms in [0.5, 1.5), everything else in [-0.5, 0.5)."""
+    with torch.no_grad():
+        for key, parameter in model.named_parameters():
+            parameter.copy_(torch.rand_like(parameter) + 0.5 if "norm" in key else (torch.rand_like(parameter) - 0.5))
+
+def packed(model, vocabulary, lengths, **more):
+    """Random sequences run one by one: their tensors as the file has them, what the model gave for each, and the summed loss."""
+    ids, targets, outs, loss = [], [], [], 0
+    for length in lengths:
+        tokens = torch.randint(0, vocabulary, (length + 1,))
+        target = tokens[1:].clone()
+        target[torch.rand(length) < 0.2] = -1
+        out = model(input_ids=tokens[None, :-1], **more)
+        loss = loss + torch.nn.functional.cross_entropy(out.logits[0], target, ignore_index=-1, reduction="sum")
+        ids.append(tokens[:-1]); targets.append(target); outs.append(out)
+    tensors = {"ids": torch.cat(ids).int(), "targets": torch.cat(targets).int(), "lengths": torch.tensor(lengths).int(),
+               "logits": torch.cat([out.logits[0].detach() for out in outs]).float()}
+    return tensors, outs, loss
+
+def save(name, tensors, loss, config):
+    tensors["loss"] = loss.detach().float()[None]
+    save_file({k: v.contiguous() for k, v in tensors.items()}, here / f"{name}.safetensors", metadata={"config": config.to_json_string(use_diff=False)})
+    print(name, "loss", float(loss.detach()))
+
 base = dict(vocab_size=29, hidden_size=16, intermediate_size=24, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
             head_dim=6, max_position_embeddings=96, rms_norm_eps=1e-5, rope_theta=10000.0, sliding_window=None,
             tie_word_embeddings=False, bos_token_id=1, eos_token_id=2, pad_token_id=None, attn_implementation="eager")
@@ -41,28 +67,14 @@ for name, (changes, lengths) in cases.items():
     torch.manual_seed(20261121)
     config = (Ministral3Config if name == "ministral3" else MistralConfig)(**{**base, **changes})
     model = (Ministral3ForCausalLM if name == "ministral3" else MistralForCausalLM)(config).float()
-    with torch.no_grad():
-        for key, parameter in model.named_parameters():
-            parameter.copy_(torch.rand_like(parameter) + 0.5 if "norm" in key else (torch.rand_like(parameter) - 0.5))
+    randomise(model)
     parameters = {key: value.detach().clone() for key, value in model.named_parameters()}
     model = model.double().eval()
-    ids, targets, logits, loss = [], [], [], 0
-    for length in lengths:
-        tokens = torch.randint(0, config.vocab_size, (length + 1,))
-        target = tokens[1:].clone()
-        target[torch.rand(length) < 0.2] = -1
-        out = model(input_ids=tokens[None, :-1]).logits[0]
-        loss = loss + torch.nn.functional.cross_entropy(out, target, ignore_index=-1, reduction="sum")
-        ids.append(tokens[:-1]); targets.append(target); logits.append(out.detach())
+    batch, _, loss = packed(model, config.vocab_size, lengths)
     loss.backward()
     tensors = {"param." + k: v for k, v in parameters.items()}
     tensors |= {"grad." + k: v.grad.float() for k, v in model.named_parameters()}
-    tensors["ids"] = torch.cat(ids).int(); tensors["targets"] = torch.cat(targets).int()
-    tensors["lengths"] = torch.tensor(lengths).int()
-    tensors["logits"] = torch.cat(logits).float(); tensors["loss"] = loss.detach().float()[None]
-    save_file({k: v.contiguous() for k, v in tensors.items()}, here / f"decoder-{name}.safetensors",
-              metadata={"config": config.to_json_string(use_diff=False)})
-    print(name, sum(v.numel() for v in parameters.values()), "parameters, loss", float(loss.detach()))
+    save(f"decoder-{name}", tensors | batch, loss, config)
 
 cases = {
     "lora": (dict(r=3, lora_alpha=6, target_modules=["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]), [33, 1, 50]),
@@ -72,9 +84,7 @@ for name, (changes, lengths) in cases.items():
     torch.manual_seed(20261124)
     config = MistralConfig(**base)
     model = MistralForCausalLM(config).float()
-    with torch.no_grad():
-        for key, parameter in model.named_parameters():
-            parameter.copy_(torch.rand_like(parameter) + 0.5 if "norm" in key else (torch.rand_like(parameter) - 0.5))
+    randomise(model)
     tensors = {"param." + k: v.detach().clone() for k, v in model.named_parameters()}
     model = get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", **changes)).float()
     with torch.no_grad():
@@ -82,25 +92,13 @@ for name, (changes, lengths) in cases.items():
             if "lora_" in key: parameter.copy_(torch.rand_like(parameter) - 0.5)
     tensors |= {"param." + k: v.detach().clone().float() for k, v in get_peft_model_state_dict(model).items()}
     model = model.double().eval()
-    ids, targets, logits, loss = [], [], [], 0
-    for length in lengths:
-        tokens = torch.randint(0, config.vocab_size, (length + 1,))
-        target = tokens[1:].clone()
-        target[torch.rand(length) < 0.2] = -1
-        out = model(input_ids=tokens[None, :-1]).logits[0]
-        loss = loss + torch.nn.functional.cross_entropy(out, target, ignore_index=-1, reduction="sum")
-        ids.append(tokens[:-1]); targets.append(target); logits.append(out.detach())
+    batch, _, loss = packed(model, config.vocab_size, lengths)
     loss.backward()
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.grad is not None: parameter.copy_(parameter.grad)
     tensors |= {"grad." + k: v.detach().float() for k, v in get_peft_model_state_dict(model).items()}
-    tensors["ids"] = torch.cat(ids).int(); tensors["targets"] = torch.cat(targets).int()
-    tensors["lengths"] = torch.tensor(lengths).int()
-    tensors["logits"] = torch.cat(logits).float(); tensors["loss"] = loss.detach().float()[None]
-    save_file({k: v.contiguous() for k, v in tensors.items()}, here / f"adapter-{name}.safetensors",
-              metadata={"config": config.to_json_string(use_diff=False)})
-    print("adapter", name, "loss", float(loss.detach()), sorted(k for k in tensors if "layers.0" in k and "lora" in k)[:4])
+    save(f"adapter-{name}", tensors | batch, loss, config)
 
 def as_saved(model):
     with tempfile.TemporaryDirectory() as folder:
@@ -118,34 +116,19 @@ for name, (changes, lengths) in cases.items():
     torch.manual_seed(20261122)
     config = MixtralConfig(**{**mixture, **changes})
     model = MixtralForCausalLM(config).float()
-    with torch.no_grad():
-        for key, parameter in model.named_parameters():
-            parameter.copy_(torch.rand_like(parameter) + 0.5 if "norm" in key else (torch.rand_like(parameter) - 0.5))
+    randomise(model)
     tensors = {"param." + k: v for k, v in as_saved(model).items()}
     model = model.double().eval()
-    ids, targets, logits, routers, loss = [], [], [], [], 0
-    for length in lengths:
-        tokens = torch.randint(0, config.vocab_size, (length + 1,))
-        target = tokens[1:].clone()
-        target[torch.rand(length) < 0.2] = -1
-        out = model(input_ids=tokens[None, :-1], output_router_logits=True)
-        loss = loss + torch.nn.functional.cross_entropy(out.logits[0], target, ignore_index=-1, reduction="sum")
-        ids.append(tokens[:-1]); targets.append(target); logits.append(out.logits[0].detach()); routers.append(out.router_logits)
-    pooled = tuple(torch.cat(layer) for layer in zip(*routers))
+    batch, outs, loss = packed(model, config.vocab_size, lengths, output_router_logits=True)
+    pooled = tuple(torch.cat(layer) for layer in zip(*(out.router_logits for out in outs)))
     balance = load_balancing_loss_func(pooled, config.num_local_experts, config.num_experts_per_tok)
     if config.output_router_logits:
-        loss = loss / sum(int((t >= 0).sum()) for t in targets) + config.router_aux_loss_coef * balance
+        loss = loss / int((batch["targets"] >= 0).sum()) + config.router_aux_loss_coef * balance
     loss.backward()
     with torch.no_grad():
         for parameter in model.parameters(): parameter.copy_(parameter.grad)
     tensors |= {"grad." + k: v for k, v in as_saved(model).items()}
-    tensors["ids"] = torch.cat(ids).int(); tensors["targets"] = torch.cat(targets).int()
-    tensors["lengths"] = torch.tensor(lengths).int()
-    tensors["logits"] = torch.cat(logits).float(); tensors["loss"] = loss.detach().float()[None]
-    tensors["balance"] = balance.detach().float()[None]
-    save_file({k: v.contiguous() for k, v in tensors.items()}, here / f"mixtral-{name}.safetensors",
-              metadata={"config": config.to_json_string(use_diff=False)})
-    print("mixtral", name, sum(v.numel() for v in model.parameters()), "parameters, loss", float(loss.detach()), "balance", float(balance.detach()))
+    save(f"mixtral-{name}", tensors | batch | {"balance": balance.detach().float()[None]}, loss, config)
 
 layers = {
     "mistral4": (Mistral4Config, Mistral4MoE, dict(routed_scaling_factor=1.7)),
