@@ -67,8 +67,8 @@ total() {
         [ "$failed" -gt 0 ] || continue
         printf '\nfailed in %s (%s)\n' "$(basename "$file" .count)" "$results/$(basename "$file" .count).log"
         cat "${file%.count}.failed" 2>/dev/null
-        # Parts that report no cases say `not ok` or `FAILED` on the lines that matter.
-        [ -s "${file%.count}.failed" ] || grep -E '^(not ok|FAILED|ERROR)' "${file%.count}.log" | head -n 40
+        # Parts that report no cases, or were not built, say so on lines like these.
+        [ -s "${file%.count}.failed" ] || grep -E '^(not ok|FAILED|ERROR)|error:' "${file%.count}.log" | head -n 40
     done
     cat "$results"/*.count | awk '{ p += $1; f += $2; s += $3 } END { printf "%d passed, %d failed, %d skipped\n", p, f, s; exit f > 0 }'
 }
