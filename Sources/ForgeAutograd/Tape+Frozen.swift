@@ -37,7 +37,7 @@ extension Tape {
         rule { tape in
             let dy = tape.gradient(of: out)
             let dlowered = zip(adapters, lowered).map { tape.lower($0, lowered: $1, dy: dy) }
-            for (adapter, dlowered) in zip(adapters, dlowered) { tape.recordWeightGradient("adapter down", adapter.down, dy: dlowered, x: x, precision: tape.precision) }
+            tape.recordWeightGradients("adapters down", zip(adapters, dlowered).map { ($0.down, $1, 0) }, x: x, precision: tape.precision)
             let (dx, accumulate) = tape.claimGradient(of: x)
             tape.back(dy, frozen, zip(adapters, dlowered), into: dx, accumulate: accumulate)
         }
@@ -62,7 +62,7 @@ extension Tape {
             tape.recordBackward("frozen gated linear", [dgu, again, dhidden, gu]) { (tape) throws(Fault) in
                 try tape.device.swigluBackward(dgu: tape[dgu], again: tape[again], dy: tape[dhidden], gu: tape[gu])
             }
-            for (adapter, dlowered) in zip(adapters, dlowered) { tape.recordWeightGradient("adapter down", adapter.down, dy: dlowered, x: again, precision: tape.precision) }
+            tape.recordWeightGradients("adapters down", zip(adapters, dlowered).map { ($0.down, $1, 0) }, x: again, precision: tape.precision)
         }
         return out
     }
@@ -114,7 +114,7 @@ extension Tape {
     /// - Returns: `scale·dy·B`, the gradient of `x·Aᵀ`.
     private func lower(_ adapter: Adapter, lowered: Buffer, dy: Buffer) -> Buffer {
         let dlowered = value(columns: adapter.rank), packedUp = workspace(Device.packedCount(k: adapter.outputs, n: adapter.rank))
-        recordWeightGradient("adapter up", adapter.up, dy: dy, firstOutput: adapter.firstOutput, x: lowered, precision: precision)
+        recordWeightGradients("adapter up", [(adapter.up, dy, adapter.firstOutput)], x: lowered, precision: precision)
         recordBackward("adapter up input", [dy, packedUp, dlowered]) { (tape) throws(Fault) in
             let dy = adapter.part(of: tape[dy])
             try tape.device.pack(tape[packedUp], from: adapter.up.value, as: .plain, precision: tape.precision)

@@ -29,7 +29,7 @@ extension Tape {
         }
         rule { tape in
             let dy = tape.gradient(of: out)
-            tape.recordWeightGradient("linear weight", weight, dy: dy, x: x, precision: precision)
+            tape.recordWeightGradients("linear weight", [(weight, dy, 0)], x: x, precision: precision)
             let (dx, accumulate) = tape.claimGradient(of: x)
             let packed = tape.workspace(Device.packedCount(k: outputs, n: inputs))
             tape.recordBackward("linear input", [dy, packed, dx]) { (tape) throws(Fault) in
@@ -40,15 +40,18 @@ extension Tape {
         return out
     }
 
-    /// `dW += dyᵀ·x`, if W learns.
-    /// - Parameter firstOutput: the column of dy that is W's first output.
-    func recordWeightGradient(_ name: StaticString, _ weight: Weight, dy: Buffer, firstOutput: Int = 0, x: Buffer, precision: Precision) {
-        guard let gradient = weight.gradient else { return }
-        let packed = workspace(Device.packedCount(k: capacity, n: weight.value.columns))
-        recordBackward(name, [x, dy, packed]) { (tape) throws(Fault) in
+    /// `dW += dyᵀ·x` for the weights that learn, all from the same inputs, which are laid out once for all of them.
+    /// - Parameter parts: a weight, the gradient of its outputs, and the column of that which is its first output.
+    func recordWeightGradients(_ name: StaticString, _ parts: [(weight: Weight, dy: Buffer, firstOutput: Int)], x: Buffer, precision: Precision) {
+        let learning = parts.compactMap { part in part.weight.gradient.map { (gradient: $0, dy: part.dy, firstOutput: part.firstOutput) } }
+        guard let columns = learning.first?.gradient.columns else { return }
+        let packed = workspace(Device.packedCount(k: capacity, n: columns))
+        recordBackward(name, [x, packed] + learning.map(\.dy)) { (tape) throws(Fault) in
             try tape.device.pack(tape[packed], from: tape[x], as: .plain, precision: precision)
-            let dy = tape[dy].view(from: firstOutput, rows: tape[dy].rows, columns: gradient.rows, stride: tape[dy].layout.stride)
-            try tape.device.multiply(gradient, dy, packed: tape[packed], transposed: true, accumulate: true, precision: precision)
+            for (gradient, dy, firstOutput) in learning {
+                let dy = tape[dy].view(from: firstOutput, rows: tape[dy].rows, columns: gradient.rows, stride: tape[dy].layout.stride)
+                try tape.device.multiply(gradient, dy, packed: tape[packed], transposed: true, accumulate: true, precision: precision)
+            }
         }
     }
 
@@ -131,7 +134,7 @@ extension Tape {
                 try tape.device.multiply(tape[dhidden], tape[dy], packed: tape[packed], precision: tape.precision)
                 try tape.device.swigluBackward(dgu: tape[dgu], again: tape[again], dy: tape[dhidden], gu: tape[gu])
             }
-            tape.recordWeightGradient("gated linear weight", weight, dy: dy, x: again, precision: tape.precision)
+            tape.recordWeightGradients("gated linear weight", [(weight, dy, 0)], x: again, precision: tape.precision)
         }
         return out
     }

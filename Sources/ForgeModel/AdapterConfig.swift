@@ -37,9 +37,9 @@ package struct AdapterConfig: Hashable, Sendable {
 
     package var scale: Float { Float(stabilised ? alpha / Double(rank).squareRoot() : alpha / Double(rank)) }
 
-    /// The name of A (`down`) or B in PEFT's files, without `.weight`.
-    static func name(_ layer: Int, _ target: Target, down: Bool) -> String {
-        "base_model.model.model.layers.\(layer).\(target.block).\(target.rawValue).lora_\(down ? "A" : "B")"
+    /// The name of A or B in PEFT's files.
+    static func name(_ layer: Int, _ target: Target, _ role: ParameterTable.Role) -> String {
+        "base_model.model.model.layers.\(layer).\(target.block).\(target.rawValue).lora_\(role == .adapterDown ? "A" : "B").weight"
     }
 }
 
@@ -62,38 +62,25 @@ extension ParameterTable {
         precondition(config.experts == nil, "adapters lie beside dense layers")
         var entries: [Entry] = []
         var offset = 0
-        func add(_ name: String, _ shape: Shape) {
-            entries.append(Entry(name: name + ".weight", shape: shape, offset: offset, role: .matrix, closesBranch: false))
+        func add(_ name: String, _ shape: Shape, _ role: Role) {
+            entries.append(Entry(name: name, shape: shape, offset: offset, role: role, closesBranch: false))
             offset += shape.count
         }
         for layer in 0..<config.layers {
             for target in AdapterConfig.Target.allCases where adapters.targets.contains(target) {
                 let (out, columns) = config.extents(target)
-                add(AdapterConfig.name(layer, target, down: true), [adapters.rank, columns])
-                add(AdapterConfig.name(layer, target, down: false), [out, adapters.rank])
+                add(AdapterConfig.name(layer, target, .adapterDown), [adapters.rank, columns], .adapterDown)
+                add(AdapterConfig.name(layer, target, .adapterUp), [out, adapters.rank], .adapterUp)
             }
         }
-        self.init(config, entries: entries)
+        self.init(config, adapters: adapters, entries: entries)
     }
 }
 
 extension Parameters {
     /// A and B of one matrix; nil if it has no adapter.
     package func adapter(_ layer: Int, _ target: AdapterConfig.Target) -> (down: Tensor, up: Tensor)? {
-        guard let down = table[AdapterConfig.name(layer, target, down: true) + ".weight"], let up = table[AdapterConfig.name(layer, target, down: false) + ".weight"] else { return nil }
-        return (tensor(down), tensor(up))
-    }
-
-    /// Initial values of adapters: A uniform on ±1/√in, as PEFT draws it, B zero, so that nothing is changed at first.
-    package func initialiseAdapters(seed: UInt64) {
-        for (index, entry) in table.entries.enumerated() {
-            var values = [Float](repeating: 0, count: entry.count)
-            if entry.name.hasSuffix("lora_A.weight") {
-                var generator = SeededGenerator(seed: seed, stream: UInt64(index))
-                let reach = 1 / Float(entry.shape[1]).squareRoot()
-                for i in values.indices { values[i] = generator.symmetric() * reach }
-            }
-            tensor(entry).write(values)
-        }
+        guard table.adapters?.targets.contains(target) == true else { return nil }
+        return (tensor(AdapterConfig.name(layer, target, .adapterDown)), tensor(AdapterConfig.name(layer, target, .adapterUp)))
     }
 }

@@ -12,6 +12,10 @@ package struct ParameterTable: Sendable {
         case matrix
         /// `[width]`, starts at one, never decays.
         case norm
+        /// A of an adapter, `[rank, in]`.
+        case adapterDown
+        /// B of an adapter, `[out, rank]`, starts at zero.
+        case adapterUp
     }
 
     package struct Entry: Sendable {
@@ -28,6 +32,8 @@ package struct ParameterTable: Sendable {
     }
 
     package let config: MistralConfig
+    /// What the entries are: adapters beside a decoder of `config`, or nil for the decoder itself.
+    package let adapters: AdapterConfig?
     /// In the order of the forward pass.
     package let entries: [Entry]
     package let count: Int
@@ -69,8 +75,9 @@ package struct ParameterTable: Sendable {
     }
 
     /// - Parameter entries: each begins where the one before it ends.
-    init(_ config: MistralConfig, entries: [Entry]) {
+    init(_ config: MistralConfig, adapters: AdapterConfig? = nil, entries: [Entry]) {
         self.config = config
+        self.adapters = adapters
         self.entries = entries
         count = entries.last?.range.upperBound ?? 0
         places = Dictionary(uniqueKeysWithValues: entries.indices.map { (entries[$0].name, $0) })

@@ -57,17 +57,21 @@ package final class Parameters {
 extension Parameters {
     /// Initial values: norms one; matrices uniform with standard deviation 1/√in, those that close a branch divided by √(2·layers)
     /// as well; embeddings with standard deviation `embeddingDeviation`. Uniform rather than normal, because its bits need no
-    /// logarithm: integers become floats exactly.
+    /// logarithm: integers become floats exactly. Of an adapter A is uniform on ±1/√in, as PEFT draws it, and B zero: at first it changes nothing.
     package func initialise(seed: UInt64, embeddingDeviation: Float = 0.02) {
         for (index, entry) in table.entries.enumerated() {
-            if entry.role == .norm {
-                tensor(entry).fill(1)
+            let reach: Float
+            switch entry.role {
+            case .norm, .adapterUp:
+                tensor(entry).fill(entry.role == .norm ? 1 : 0)
                 continue
+            case .adapterDown: reach = 1 / Float(entry.shape[1]).squareRoot()
+            case .embedding, .matrix:
+                var deviation = entry.role == .embedding ? embeddingDeviation : 1 / Float(entry.shape[1]).squareRoot()
+                if entry.closesBranch { deviation /= Float(2 * table.config.layers).squareRoot() }
+                reach = deviation * Float(3).squareRoot()
             }
             var generator = SeededGenerator(seed: seed, stream: UInt64(index))
-            var deviation = entry.role == .embedding ? embeddingDeviation : 1 / Float(entry.shape[1]).squareRoot()
-            if entry.closesBranch { deviation /= Float(2 * table.config.layers).squareRoot() }
-            let reach = deviation * Float(3).squareRoot()
             var values = [Float](repeating: 0, count: entry.count)
             for i in values.indices { values[i] = generator.symmetric() * reach }
             tensor(entry).write(values)

@@ -50,14 +50,13 @@ package final class Decoder {
 
     /// A frozen decoder whose adapters learn. Its weights may have any format; what goes back through them is computed in `precision`.
     /// - Parameters:
-    ///   - adapters: of `ParameterTable(config, adapters: adapterConfig)`; `gradients` likewise, nil plans an evaluation.
+    ///   - adapters: of a table of adapters; `gradients` likewise, nil plans an evaluation.
     package convenience init(
-        _ frozen: PackedWeights, adapters: Parameters, _ adapterConfig: AdapterConfig, gradients: Parameters? = nil, rows: Int, precision: Precision = .f32,
-        recompute: Bool = false, on device: Device
+        _ frozen: PackedWeights, adapters: Parameters, gradients: Parameters? = nil, rows: Int, precision: Precision = .f32, recompute: Bool = false, on device: Device
     ) throws(Fault) {
         try frozen.config.validate()
-        precondition(adapters.table.config == frozen.config, "adapters lie beside the model they were made for")
-        let weights = AdaptedWeights(frozen: frozen, adapters: adapters, adapterConfig: adapterConfig, gradients: gradients)
+        guard let config = adapters.table.adapters, adapters.table.config == frozen.config else { preconditionFailure("adapters lie beside the model they were made for") }
+        let weights = AdaptedWeights(frozen: frozen, adapters: adapters, scale: config.scale, gradients: gradients)
         try self.init(weights, gradients: gradients, rows: rows, precision: precision, recompute: recompute, lookupGradient: nil, loads: nil, routerBias: nil, on: device)
     }
 

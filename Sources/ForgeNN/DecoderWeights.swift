@@ -65,7 +65,7 @@ struct LearningWeights: DecoderWeights {
 struct AdaptedWeights: DecoderWeights {
     let frozen: PackedWeights
     let adapters: Parameters
-    let adapterConfig: AdapterConfig
+    let scale: Float
     let gradients: Parameters?
 
     var config: MistralConfig { frozen.config }
@@ -77,8 +77,7 @@ struct AdaptedWeights: DecoderWeights {
             defer { first += config.extents(target).out }
             guard let value = adapters.adapter(layer, target) else { return nil }
             let gradient = gradients?.adapter(layer, target)
-            return Adapter(
-                down: Weight(value.down, gradient: gradient?.down), up: Weight(value.up, gradient: gradient?.up), scale: adapterConfig.scale, firstOutput: first)
+            return Adapter(down: Weight(value.down, gradient: gradient?.down), up: Weight(value.up, gradient: gradient?.up), scale: scale, firstOutput: first)
         }
     }
 

@@ -21,13 +21,13 @@ struct AdapterTests {
     func `logits, loss and the gradient of every adapter equal PEFT's`(backend: Backend, what: (name: String, config: AdapterConfig)) throws {
         let golden = try Golden(what.name), device = try Device(backend, threads: 2), batch = try golden.batch
         let adapters = try adapters(golden, what.config, on: device), frozen = try PackedWeights(try golden.parameters(on: device), on: device)
-        let evaluator = try Decoder(frozen, adapters: adapters, what.config, rows: batch.rows, on: device)
+        let evaluator = try Decoder(frozen, adapters: adapters, rows: batch.rows, on: device)
         #expect(relative(try evaluator.logits(batch), try golden.floats("logits")) <= 1e-5)
         let loss = Double(try golden.floats("loss")[0])
         #expect(abs(-(try evaluator.logProbabilities(batch).reduce(0) { $0 + Double($1) }) - loss) <= 1e-5 * loss)
         for recompute in [false, true] {
             let gradients = try Parameters(adapters.table, on: device)
-            let trainer = try Decoder(frozen, adapters: adapters, what.config, gradients: gradients, rows: batch.rows + 3, recompute: recompute, on: device)
+            let trainer = try Decoder(frozen, adapters: adapters, gradients: gradients, rows: batch.rows + 3, recompute: recompute, on: device)
             trainer.beginStep()
             #expect(abs(-(try trainer.forwardBackward(batch, weight: 1)) - loss) <= 1e-5 * loss)
             try trainer.endStep()
@@ -50,10 +50,13 @@ struct AdapterTests {
         let golden = try Golden("adapter-lora"), device = try Device(threads: 2), batch = try golden.batch, truth = try golden.floats("logits")
         let right = AdapterConfig(rank: 3, alpha: 6), adapters = try adapters(golden, right, on: device), frozen = try PackedWeights(try golden.parameters(on: device), on: device)
         func off(_ config: AdapterConfig) throws -> Double {
-            relative(try Decoder(frozen, adapters: adapters, config, rows: batch.rows, on: device).logits(batch), truth)
+            let same = try Parameters(ParameterTable(try golden.config, adapters: config), on: device)
+            same.flat.write(adapters.flat.values())
+            return relative(try Decoder(frozen, adapters: same, rows: batch.rows, on: device).logits(batch), truth)
         }
         #expect(try off(right) <= 1e-5)
         #expect(try off(AdapterConfig(rank: 3, alpha: 6, stabilised: true)) > 1e-3)
+        #expect(try off(AdapterConfig(rank: 3, alpha: 3)) > 1e-3)
         let down = try #require(adapters.adapter(0, .down)), before = down.up.values()
         down.up.fill(0)
         #expect(try off(right) > 1e-3)
@@ -72,11 +75,13 @@ struct AdapterTests {
     ) throws -> (loss: Double, bits: [UInt32], bytes: ByteCount) {
         let device = try Device(backend, threads: threads), parameters = try Parameters(ParameterTable(DecoderTests.small), on: device)
         parameters.initialise(seed: 3, embeddingDeviation: 0.5)
-        let config = AdapterConfig(rank: 4, alpha: 8), table = ParameterTable(DecoderTests.small, adapters: config)
+        let table = ParameterTable(DecoderTests.small, adapters: AdapterConfig(rank: 4, alpha: 8))
         let adapters = try Parameters(table, on: device), gradients = try Parameters(table, on: device)
-        adapters.initialise(seed: 4)
+        // B is not zero here, or A would learn nothing.
+        var random = SeededGenerator(seed: 4)
+        adapters.flat.write((0..<table.count).map { _ in random.symmetric() * 0.5 })
         let decoder = try Decoder(
-            PackedWeights(parameters, as: format, on: device), adapters: adapters, config, gradients: gradients, rows: 130, precision: precision, recompute: recompute, on: device)
+            PackedWeights(parameters, as: format, on: device), adapters: adapters, gradients: gradients, rows: 130, precision: precision, recompute: recompute, on: device)
         let sequences = [30, 16, 1, 64].map { length in (0...length).map { Int32(($0 * length + 7) % 31) } }, whole = TokenBatch(sequences: sequences)
         let passes = apart ? sequences.map { TokenBatch(sequences: [$0]) } : [whole]
         decoder.beginStep()
@@ -113,11 +118,12 @@ struct AdapterTests {
     @Test func `fresh adapters change nothing`() throws {
         let device = try Device(threads: 2), parameters = try Parameters(ParameterTable(DecoderTests.small), on: device)
         parameters.initialise(seed: 3, embeddingDeviation: 0.5)
-        let config = AdapterConfig(rank: 4, alpha: 8), adapters = try Parameters(ParameterTable(DecoderTests.small, adapters: config), on: device)
-        adapters.initialiseAdapters(seed: 1)
+        let adapters = try Parameters(ParameterTable(DecoderTests.small, adapters: AdapterConfig(rank: 4, alpha: 8)), on: device)
+        adapters.initialise(seed: 1)
         let batch = TokenBatch(sequences: [(0...40).map { Int32($0 * 3 % 31) }])
         let plain = try Decoder(parameters, rows: 64, on: device).logits(batch)
-        #expect(try Decoder(PackedWeights(parameters, on: device), adapters: adapters, config, rows: 64, on: device).logits(batch) == plain)
-        #expect(adapters.flat.values().contains { $0 != 0 })
+        #expect(try Decoder(PackedWeights(parameters, on: device), adapters: adapters, rows: 64, on: device).logits(batch) == plain)
+        let down = try #require(adapters.adapter(0, .gate)).down.values(), reach = 1 / Float(DecoderTests.small.width).squareRoot()
+        #expect(down.contains { abs($0) > reach / 2 } && down.allSatisfy { abs($0) <= reach })
     }
 }

@@ -104,11 +104,11 @@ func adapterRows(_ bench: Bench) throws {
     guard let format = bench.words.first.flatMap(WeightFormat.init), let precision = bench.words.dropFirst().first.flatMap(Precision.init) else {
         throw Fault(.request, "bench.usage", "cannot tell what to train", remedy: "forge-bench adapters SCRATCH f32|bf16|q8|q4 f32|bf16")
     }
-    let device = try Device(), rows = 512, config = AdapterConfig(rank: 16, alpha: 32), table = ParameterTable(tinyLlama, adapters: config)
+    let device = try Device(), rows = 512, table = ParameterTable(tinyLlama, adapters: AdapterConfig(rank: 16, alpha: 32))
     let adapters = try Parameters(table, on: device), gradients = try Parameters(table, on: device)
     let first = try Parameters(table, on: device), second = try Parameters(table, on: device)
-    adapters.initialiseAdapters(seed: 1)
-    let decoder = try Decoder(randomWeights(format, on: device), adapters: adapters, config, gradients: gradients, rows: rows, precision: precision, on: device)
+    adapters.initialise(seed: 1)
+    let decoder = try Decoder(randomWeights(format, on: device), adapters: adapters, gradients: gradients, rows: rows, precision: precision, on: device)
     let ids = noise(rows + 1).map { Int32(abs($0) * 600_000) % Int32(tinyLlama.vocabulary) }
     let batch = TokenBatch(ids: Array(ids.dropLast()), targets: Array(ids.dropFirst()), cumulativeLengths: [0, Int32(rows)])
     var number = 0
