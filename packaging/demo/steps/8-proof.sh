@@ -17,8 +17,10 @@ copied() {
 }
 as otto run forge audit export .demo/archive-older
 copied .demo/state-older
-# The witness cosigns on its own time; what it signs after this is what an older database cannot match.
-older=$(sed -n 2p .demo/archive-older/checkpoint)
+# The witness cosigns on its own time; what it signs past the last record of the older copies is what these cannot match. The database was
+# copied after the archive was exported, so its records are the ones to count.
+older=$(forge-verify .demo/state-older/registry --state-of-admin .demo/state-older/admin | sed -n 's/^VERIFIED \([0-9]*\) records.*/\1/p')
+[ -n "$older" ] || fail 'the older copy of the state does not say how many records it has'
 newer() { [ "$(as otto forge status -o json | field item.registry.witnessed)" -gt "$older" ]; }
 as otto run forge audit verify
 wait_until 120 newer || fail 'the witness did not cosign'
