@@ -30,6 +30,8 @@ double FK(peak_loop)(int64_t rounds) {
 #else
     vf s[MR], a = vset(0.999f), b = vset(0.001f);
     FK_UNROLL for (int j = 0; j < MR; j++) s[j] = vset((float)j);
+    // What the sums start from is hidden, or equal halves of them are computed once and counted twice.
+    __asm__("" : "+m"(s));
     for (int64_t i = 0; i < rounds; i++)
         FK_UNROLL for (int j = 0; j < MR; j++) s[j] = vfma(s[j], a, b);
     vf all = s[0];
