@@ -4,6 +4,7 @@
 typedef float vf __attribute__((vector_size(64)));
 typedef float vfu __attribute__((vector_size(64), aligned(4)));
 typedef int32_t vi __attribute__((vector_size(64)));
+typedef vi vf_bits;
 typedef double vd __attribute__((vector_size(64)));
 
 FK_INLINE vf vload(const float *p) { return *(const vfu *)p; }
@@ -74,6 +75,10 @@ FK_INLINE vf vexp(vf x) {
     return vselect(x < low, vset(0.0f), vselect(x > high, vset(__builtin_inff()), vselect(x == x, value, x)));
 }
 
+#if FK_WIDE
+/// What a tile's rows of A fit in when they are turned: MR lanes or more, and as many of a whole number.
+typedef vf vtall;
+typedef vi vtall_bits;
 /// rows[i] becomes column i.
 FK_INLINE void vtranspose(vf rows[16]) {
     vf t[16];
@@ -86,3 +91,47 @@ FK_INLINE void vtranspose(vf rows[16]) {
         FK_UNROLL for (int i = 0; i < 16; i++) rows[i] = t[i];
     }
 }
+FK_INLINE vtall vtall_of(vf x) { return x; }
+/// columns[k][i] = rows[i][k].
+FK_INLINE void vcolumns(vtall columns[16], const vf rows[16]) {
+    FK_UNROLL for (int i = 0; i < 16; i++) columns[i] = rows[i];
+    vtranspose(columns);
+}
+#else
+typedef float vtall __attribute__((vector_size(32)));
+typedef int32_t vtall_bits __attribute__((vector_size(32)));
+/// Eight rows of eight, by the moves that stay inside a half of a register and one that crosses.
+FK_INLINE void vtranspose8(vtall out[8], const vtall rows[8]) {
+    vtall t[8], u[8];
+    FK_UNROLL for (int i = 0; i < 4; i++) {
+        t[2 * i] = __builtin_shufflevector(rows[2 * i], rows[2 * i + 1], 0, 8, 1, 9, 4, 12, 5, 13);
+        t[2 * i + 1] = __builtin_shufflevector(rows[2 * i], rows[2 * i + 1], 2, 10, 3, 11, 6, 14, 7, 15);
+    }
+    FK_UNROLL for (int i = 0; i < 2; i++)
+        FK_UNROLL for (int j = 0; j < 2; j++) {
+            u[4 * i + 2 * j] = __builtin_shufflevector(t[4 * i + j], t[4 * i + 2 + j], 0, 1, 8, 9, 4, 5, 12, 13);
+            u[4 * i + 2 * j + 1] = __builtin_shufflevector(t[4 * i + j], t[4 * i + 2 + j], 2, 3, 10, 11, 6, 7, 14, 15);
+        }
+    FK_UNROLL for (int i = 0; i < 4; i++) {
+        out[i] = __builtin_shufflevector(u[i], u[i + 4], 0, 1, 2, 3, 8, 9, 10, 11);
+        out[i + 4] = __builtin_shufflevector(u[i], u[i + 4], 4, 5, 6, 7, 12, 13, 14, 15);
+    }
+}
+FK_INLINE vtall vtall_of(vf x) { return __builtin_shufflevector(x, x, 0, 1, 2, 3, 4, 5, 6, 7); }
+FK_INLINE void vcolumns(vtall columns[16], const vf rows[8]) {
+    FK_UNROLL for (int half = 0; half < 2; half++) {
+        vtall block[8];
+        FK_UNROLL for (int i = 0; i < 8; i++)
+            block[i] = half ? __builtin_shufflevector(rows[i], rows[i], 8, 9, 10, 11, 12, 13, 14, 15) : __builtin_shufflevector(rows[i], rows[i], 0, 1, 2, 3, 4, 5, 6, 7);
+        vtranspose8(columns + 8 * half, block);
+    }
+}
+FK_INLINE void vtranspose(vf rows[16]) {
+    vtall low[16], high[16];
+    vcolumns(low, rows);
+    vcolumns(high, rows + 8);
+    FK_UNROLL for (int i = 0; i < 16; i++) rows[i] = __builtin_shufflevector(low[i], high[i], 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+}
+#endif
+#define FK_TALL ((int)(sizeof(vtall) / sizeof(float)))
+typedef vtall vtall_u __attribute__((aligned(4)));

@@ -138,19 +138,26 @@ struct FK(gemm_job) {
     int64_t row_block, panel_block, row_blocks;
 };
 
-// Depth of a pass, in rows of a panel: what a tile reads of B (12 or 24 KiB) stays in L1 while the rows of A, packed in L2, go by. Where k is cut never shows in
-// a result.
-#define FK_DEPTH 192
+// Rows of A and panels of B that a task takes, at most.
+#define FK_TASK_ROWS 96
+#define FK_TASK_PANELS 64
+// Rows of a panel that a task's tiles read again and again, 12 KiB: these and the next ones fit in an L1. Where k is cut never shows in a result.
+#define FK_DEPTH 96
+// Floats of A that are packed at once: a third of an L2.
+#define FK_PASS 40960
+_Static_assert(FK_PASS >= 2 * FK_TASK_ROWS * FK_DEPTH, "a pass holds one depth of the two parts of all rows");
+_Static_assert((FK_PASS + 64 + FK_TASK_ROWS * FK_PANEL) * sizeof(float) <= FK_SCRATCH, "a pass and its sums fit in the scratch memory");
 
 /// to[kk][rows] from `rows` (at most MR) rows of a. Writes up to 16 floats past the end of the block.
 FK_INLINE void FK(pack_rows)(float *to, const float *a, int64_t a_rs, int64_t a_cs, int64_t rows, int64_t k, int64_t rows_after) {
     if (a_cs == 1) {
         for (int64_t kk = 0; kk < k; kk += 16) {
             const int64_t deep = fk_min(16, k - kk);
-            vf block[16];
-            FK_UNROLL for (int64_t i = 0; i < 16; i++) block[i] = i < rows ? vload_n(a + i * a_rs + kk, deep) : vset(0.0f);
-            vtranspose(block);
-            for (int64_t i = 0; i < deep; i++) vstore(to + (kk + i) * rows, block[i]);
+            vf block[FK_TALL];
+            vtall columns[16];
+            FK_UNROLL for (int64_t i = 0; i < FK_TALL; i++) block[i] = i < rows ? vload_n(a + i * a_rs + kk, deep) : vset(0.0f);
+            vcolumns(columns, block);
+            for (int64_t i = 0; i < deep; i++) *(vtall_u *)(to + (kk + i) * rows) = columns[i];
         }
     } else if (a_rs == 1 && rows + rows_after >= 16) {
         for (int64_t kk = 0; kk < k; kk++) vstore(to + kk * rows, vload(a + kk * a_cs));
@@ -160,35 +167,34 @@ FK_INLINE void FK(pack_rows)(float *to, const float *a, int64_t a_rs, int64_t a_
     }
 }
 
-// Few rows: registers of 16 columns taken at once for one to four rows, so that enough sums are under way and none leaves its register.
+// One or two rows: registers of 16 columns taken at once, so that enough sums are under way and none leaves its register.
+#define FK_THIN_ROWS 2
 #if FK_WIDE
-enum { FK(thin_1) = 8, FK(thin_2) = 6, FK(thin_3) = 4, FK(thin_4) = 4 };
+enum { FK(thin_1) = 8, FK(thin_2) = 6 };
 #else
-enum { FK(thin_1) = 6, FK(thin_2) = 2, FK(thin_3) = 2, FK(thin_4) = 1 };
+enum { FK(thin_1) = 6, FK(thin_2) = 2 };
 #endif
-#define FK_THIN_WIDTH(rows) ((rows) == 1 ? FK(thin_1) : (rows) == 2 ? FK(thin_2) : (rows) == 3 ? FK(thin_3) : FK(thin_4))
 /// Runs thin(rows, width) for the columns of panel..<panel_end, `width` registers at a time while so many are left, then a panel's two. `at` counts registers.
 #define FK_THIN_COLUMNS(thin, panel, panel_end, rows)                                                           \
     for (int64_t at = 2 * (panel), end = 2 * (panel_end); at < end;) {                                          \
-        const int64_t whole = FK_THIN_WIDTH(rows), step = end - at >= whole ? whole : 2;                        \
-        switch (rows) {                                                                                         \
-        case 1: if (step == whole) thin(1, FK(thin_1)); else thin(1, 2); break;                                 \
-        case 2: if (step == whole) thin(2, FK(thin_2)); else thin(2, 2); break;                                 \
-        case 3: if (step == whole) thin(3, FK(thin_3)); else thin(3, 2); break;                                 \
-        default: if (step == whole) thin(4, FK(thin_4)); else thin(4, 2); break;                                \
+        const int64_t whole = (rows) == 1 ? FK(thin_1) : FK(thin_2), step = end - at >= whole ? whole : 2;      \
+        if ((rows) == 1) {                                                                                      \
+            if (step == whole) thin(1, FK(thin_1)); else thin(1, 2);                                            \
+        } else {                                                                                                \
+            if (step == whole) thin(2, FK(thin_2)); else thin(2, 2);                                            \
         }                                                                                                       \
         at += step;                                                                                             \
     }
 
-/// One to four rows without packing a.
+/// One or two rows without packing a.
 FK_INLINE void FK(thin_fixed)(const int rows, const int width, float *out, int64_t ldo, int64_t cols, const float *a,
                               int64_t a_rs, int64_t a_cs, const float *b, int64_t k, int acc) {
-    vf s[4][8];
+    vf s[FK_THIN_ROWS][8];
     FK_UNROLL for (int i = 0; i < rows; i++)
         FK_UNROLL for (int v = 0; v < width; v++)
             s[i][v] = acc ? vload_n(out + i * ldo + 16 * v, fk_max(0, cols - 16 * v)) : vset(0.0f);
     for (int64_t kk = 0; kk < k; kk++) {
-        vf av[4];
+        vf av[FK_THIN_ROWS];
         FK_UNROLL for (int i = 0; i < rows; i++) av[i] = vset(a[i * a_rs + kk * a_cs]);
         FK_UNROLL for (int v = 0; v < width; v++) {
             const vf bv = vload(b + (v / 2 * k + kk) * FK_PANEL + 16 * (v % 2));
@@ -207,31 +213,65 @@ static void FK(gemm_thin)(const struct FK(gemm_job) *job, int64_t panel, int64_t
 #undef FK_THIN
 }
 
-static void FK(gemm_task)(void *context, int64_t task, void *scratch) {
-    const struct FK(gemm_job) *job = context;
-    const int64_t panels = fk_ceil(job->n, FK_PANEL);
-    const int64_t panel0 = task / job->row_blocks * job->panel_block, panel_end = fk_min(panels, panel0 + job->panel_block);
-    if (job->m <= 4) {
-        FK(gemm_thin)(job, panel0, panel_end);
-        return;
-    }
-    const int64_t row0 = task % job->row_blocks * job->row_block, row_end = fk_min(job->m, row0 + job->row_block);
-    float *packed_a = scratch;
-    for (int64_t k0 = 0; k0 == 0 || k0 < job->k; k0 += FK_DEPTH) {
-        const int64_t depth = fk_min(FK_DEPTH, job->k - k0);
-        const int acc = job->accumulate || k0 > 0;
-        for (int64_t row = row0; row < row_end; row += MR) {
-            const int64_t rows = fk_min(MR, row_end - row);
-            FK(pack_rows)(packed_a + (row - row0) * depth, job->a + row * job->a_rs + k0 * job->a_cs, job->a_rs, job->a_cs, rows, depth, job->m - row - rows);
-        }
-        for (int64_t col = panel0 * FK_PANEL; col < fk_min(panel_end * FK_PANEL, job->n); col += 16 * NV) {
-            const float *b = job->packed + (col / FK_PANEL * job->k + k0) * FK_PANEL + col % FK_PANEL;
-            for (int64_t row = row0; row < row_end; row += MR)
-                tile_packed(fk_min(MR, row_end - row), job->out + row * job->ldo + col, job->ldo, fk_min(16 * NV, job->n - col),
-                            packed_a + (row - row0) * depth, b, depth, acc);
+/// Packs `rows` rows of A from `row` on, for `depth` rows of a panel from `at` on.
+typedef void FK(gemm_rows)(float *to, const struct FK(gemm_job) *job, int64_t row, int64_t rows, int64_t at, int64_t depth);
+
+/// One task of a product: its rows of A by its panels of B, `deep` rows each. For one row of a panel a row of A packs to `parts` floats.
+FK_INLINE void FK(gemm_walk)(const struct FK(gemm_job) *job, int64_t task, float *packed_a, int64_t deep, const int64_t parts,
+                             FK(gemm_rows) *const pack, FK(packed_tile) *const tile) {
+    const int64_t panel0 = task / job->row_blocks * job->panel_block, panel_end = fk_min(fk_ceil(job->n, FK_PANEL), panel0 + job->panel_block);
+    const int64_t row0 = task % job->row_blocks * job->row_block, rows = fk_min(job->row_block, job->m - row0);
+    // Tiles of nearly equal height, and for each run of one the share of the next rows of B to ask for.
+    const int64_t tiles = fk_ceil(rows, MR), registers = FK(packed_registers)(fk_ceil(rows, tiles)), ahead = fk_ceil(sizeof(float) * FK_PANEL, tiles * 2 / registers);
+    const int64_t pass = fk_max(1, FK_PASS / (rows * parts * FK_DEPTH)) * FK_DEPTH;
+    float *const sums = packed_a + FK_PASS + 64;  // of a panel, side by side: rows of `out` may lie where they push each other out of a cache
+    for (int64_t from = 0; from == 0 || from < deep; from += pass) {
+        const int64_t end = fk_min(deep, from + pass);
+        const int acc = job->accumulate || from > 0;
+        for (int64_t at = from; at < end; at += FK_DEPTH)
+            for (int64_t t = 0; t < tiles; t++) {
+                const int64_t depth = fk_min(FK_DEPTH, end - at), row = rows * t / tiles;
+                pack(packed_a + ((at - from) * rows + row * depth) * parts, job, row0 + row, rows * (t + 1) / tiles - row, at, depth);
+            }
+        for (int64_t panel = panel0; panel < panel_end; panel++) {
+            float *out = job->out + row0 * job->ldo + panel * FK_PANEL;
+            const int64_t cols = fk_min(FK_PANEL, job->n - panel * FK_PANEL);
+            for (int64_t row = 0; acc && row < rows; row++) {
+                vstore(sums + row * FK_PANEL, vload_n(out + row * job->ldo, cols));
+                vstore(sums + row * FK_PANEL + 16, vload_n(out + row * job->ldo + 16, fk_max(0, cols - 16)));
+            }
+            for (int64_t at = from; at == from || at < end; at += FK_DEPTH) {
+                const int64_t depth = fk_min(FK_DEPTH, end - at);
+                const float *b = job->packed + (panel * deep + at) * FK_PANEL;
+                const int64_t after = at + depth < end ? panel * deep + at + depth : panel + 1 < panel_end ? (panel + 1) * deep + from : panel0 * deep + (end < deep ? end : 0);
+                const char *next = (const char *)(job->packed + after * FK_PANEL);
+                for (int64_t v = 0; v < 2 && 16 * v < cols; v += registers)
+                    for (int64_t t = 0; t < tiles; t++, next += ahead * depth) {
+                        const int64_t row = rows * t / tiles;
+                        tile(rows * (t + 1) / tiles - row, registers, sums + row * FK_PANEL + 16 * v, packed_a + ((at - from) * rows + row * depth) * parts, b + 16 * v,
+                             depth, acc || at > from, next, ahead);
+                    }
+            }
+            for (int64_t row = 0; row < rows; row++) {
+                vstore_n(out + row * job->ldo, vload(sums + row * FK_PANEL), cols);
+                vstore_n(out + row * job->ldo + 16, vload(sums + row * FK_PANEL + 16), fk_max(0, cols - 16));
+            }
         }
     }
 }
+
+static void FK(gemm_rows_whole)(float *to, const struct FK(gemm_job) *job, int64_t row, int64_t rows, int64_t at, int64_t depth) {
+    FK(pack_rows)(to, job->a + row * job->a_rs + at * job->a_cs, job->a_rs, job->a_cs, rows, depth, job->m - row - rows);
+}
+
+static void FK(gemm_task)(void *context, int64_t task, void *scratch) {
+    const struct FK(gemm_job) *job = context;
+    if (job->m <= FK_THIN_ROWS) FK(gemm_thin)(job, task * job->panel_block, fk_min(fk_ceil(job->n, FK_PANEL), (task + 1) * job->panel_block));
+    else FK(gemm_walk)(job, task, scratch, job->k, 1, FK(gemm_rows_whole), FK(packed_tile_whole));
+}
+
+/// Rows a block takes so that `m` rows fill blocks of nearly equal size.
+static int64_t FK(row_block)(int64_t m) { return fk_ceil(fk_ceil(m, fk_max(1, fk_ceil(m, FK_TASK_ROWS))), MR) * MR; }
 
 #include "gemm_bf16.h"
 
@@ -239,12 +279,12 @@ static fk_status FK(gemm)(float *out, const float *a, const float *packed, int64
                           int64_t a_cs, int64_t ldo, int32_t flags, fk_stream s) {
     if (m < 0 || k < 0 || n < 0 || ldo < n) return FK_BAD_SHAPE;
     if (m == 0 || n == 0) return FK_OK;
-    struct FK(gemm_job) job = {out, a, packed, m, k, n, a_rs, a_cs, ldo, flags & FK_ACCUMULATE, 96, 16, 0};
+    struct FK(gemm_job) job = {out, a, packed, m, k, n, a_rs, a_cs, ldo, flags & FK_ACCUMULATE, FK(row_block)(m), FK_TASK_PANELS, 0};
     const int64_t panels = fk_ceil(n, FK_PANEL);
-    // Work for every thread, also where the matrix is small: the cut never shows in the results.
+    // Work for every thread, also where the matrix is small: the cut never shows in the results. Columns are cut first, since every block of rows reads all of B.
     const int64_t wanted = 8 * fk_stream_threads(s);
-    while (job.row_block > MR && fk_ceil(m, job.row_block) * fk_ceil(panels, job.panel_block) < wanted) job.row_block /= 2;
     while (job.panel_block > 4 && fk_ceil(m, job.row_block) * fk_ceil(panels, job.panel_block) < wanted) job.panel_block /= 2;
+    while (job.row_block > MR && fk_ceil(m, job.row_block) * fk_ceil(panels, job.panel_block) < wanted) job.row_block = fk_ceil(job.row_block / 2, MR) * MR;
     job.row_blocks = fk_ceil(m, job.row_block);
     fk_run(s, job.row_blocks * fk_ceil(panels, job.panel_block), flags & FK_BF16 ? FK(gemm_bf16_body)() : FK(gemm_task), &job);
     return FK_OK;

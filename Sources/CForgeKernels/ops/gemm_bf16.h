@@ -60,8 +60,7 @@ FK_INLINE vf FK(pairs_of)(const float *p, int64_t n) {
 // Without the instruction a pair of `a` is kept as two floats, the second first: what stands in one register is multiplied often, so it is
 // parted once.
 #define FK_PARTS 2
-FK_INLINE vf FK(pair_part)(vf pairs, int part) { return part ? (vf)((vi)pairs << 16) : (vf)((vi)pairs & (int32_t)0xffff0000); }
-#define FK_PART(pairs, part) FK(pair_part)(pairs, part)
+#define FK_PART(type, pairs, part) ((part) ? (type)((type##_bits)(pairs) << 16) : (type)((type##_bits)(pairs) & (int32_t)0xffff0000))
 #define FK_PAIR_STEP(sum, a, b) vfma(a, b, sum)
 #define FK_FLUSH_SUBNORMALS 1
 #include "gemm_bf16.h"
@@ -75,7 +74,7 @@ FK_INLINE vf FK(pair_part)(vf pairs, int part) { return part ? (vf)((vi)pairs <<
 #if FK_WIDE
 #define FK_PAIRS_PASS hard
 #define FK_PARTS 1
-#define FK_PART(pairs, part) (pairs)
+#define FK_PART(type, pairs, part) (pairs)
 #define FK_FLUSH_SUBNORMALS 0
 typedef __bf16 vh __attribute__((vector_size(64)));
 #define FK_PAIR_STEP(sum, a, b) __builtin_ia32_dpbf16ps_512(sum, (vh)(a), (vh)(b))
@@ -160,8 +159,8 @@ static void FKP(pack_panel)(void *context, int64_t p, void *scratch) {
 }
 
 /// The parts of one pair of `rows` rows. Writes up to 16 floats past their end.
-FK_INLINE void FKP(keep_pair)(float *to, int64_t rows, vf pairs) {
-    FK_UNROLL for (int part = 0; part < FK_PARTS; part++) vstore(to + part * rows, FK_PART(pairs, part));
+FK_INLINE void FKP(keep_pair)(float *to, int64_t rows, vtall pairs) {
+    FK_UNROLL for (int part = 0; part < FK_PARTS; part++) *(vtall_u *)(to + part * rows) = FK_PART(vtall, pairs, part);
 }
 
 /// to[pair][part][rows] from `rows` (at most MR) rows of a. Writes up to 16 floats past the end of the block.
@@ -169,10 +168,11 @@ FK_INLINE void FKP(pack_rows)(float *to, const float *a, int64_t a_rs, int64_t a
     if (a_cs == 1) {
         for (int64_t kk = 0; kk < k; kk += 32) {
             const int64_t deep = fk_min(32, k - kk);
-            vf block[16];
-            FK_UNROLL for (int64_t i = 0; i < 16; i++) block[i] = i < rows ? FK_PAIRS_OF(a + i * a_rs + kk, deep) : vset(0.0f);
-            vtranspose(block);
-            for (int64_t i = 0; i < fk_ceil(deep, 2); i++) FKP(keep_pair)(to + (kk / 2 + i) * FK_PARTS * rows, rows, block[i]);
+            vf block[FK_TALL];
+            vtall columns[16];
+            FK_UNROLL for (int64_t i = 0; i < FK_TALL; i++) block[i] = i < rows ? FK_PAIRS_OF(a + i * a_rs + kk, deep) : vset(0.0f);
+            vcolumns(columns, block);
+            for (int64_t i = 0; i < fk_ceil(deep, 2); i++) FKP(keep_pair)(to + (kk / 2 + i) * FK_PARTS * rows, rows, columns[i]);
         }
         return;
     }
@@ -192,65 +192,59 @@ FK_INLINE void FKP(pack_rows)(float *to, const float *a, int64_t a_rs, int64_t a
             first = vload(one);
             second = vload(two);
         }
-        FKP(keep_pair)(to + kk / 2 * FK_PARTS * rows, rows, FK(joined)(first, second));
+        FKP(keep_pair)(to + kk / 2 * FK_PARTS * rows, rows, vtall_of(FK(joined)(first, second)));
     }
 }
 
-FK_INLINE void FKP(pairs_tile_fixed)(const int rows, float *c, int64_t ldc, int64_t cols, const float *a, const float *b, int64_t pairs, int acc) {
-    vf s[MR][NV];
-    const int whole = cols == 16 * NV;
+/// packed_tile of pairs.
+FK_INLINE void FKP(pairs_tile_fixed)(const int rows, const int registers, float *sums, const float *a, const float *b, int64_t pairs, int acc, const char *next,
+                                     int64_t ahead) {
+    vf s[MR][2];
     FK_UNROLL for (int i = 0; i < rows; i++)
-        FK_UNROLL for (int v = 0; v < NV; v++)
-            s[i][v] = !acc ? vset(0.0f) : whole ? vload(c + i * ldc + 16 * v) : vload_n(c + i * ldc + 16 * v, fk_max(0, cols - 16 * v));
+        FK_UNROLL for (int v = 0; v < registers; v++) s[i][v] = acc ? vload(sums + i * FK_PANEL + 16 * v) : vset(0.0f);
     for (int64_t kk = 0; kk < pairs; kk++) {
-        __builtin_prefetch(b + FK_AHEAD * FK_PANEL);
+        __builtin_prefetch(next, 0, 2);
         FK_UNROLL for (int part = 0; part < FK_PARTS; part++) {
             // Sixteen registers hold the sums and one part of b: the other is read again rather than kept, or a sum would leave its register.
             if (part) __asm__ volatile("" ::: "memory");
-            vf bv[NV];
-            FK_UNROLL for (int v = 0; v < NV; v++) bv[v] = FK_PART(vload(b + 16 * v), part);
+            vf bv[2];
+            FK_UNROLL for (int v = 0; v < registers; v++) bv[v] = FK_PART(vf, vload(b + 16 * v), part);
             FK_UNROLL for (int i = 0; i < rows; i++) {
                 const vf av = vset(a[part * rows + i]);
-                FK_UNROLL for (int v = 0; v < NV; v++) s[i][v] = FK_PAIR_STEP(s[i][v], av, bv[v]);
+                FK_UNROLL for (int v = 0; v < registers; v++) s[i][v] = FK_PAIR_STEP(s[i][v], av, bv[v]);
             }
         }
         a += FK_PARTS * rows;
         b += FK_PANEL;
+        next += ahead;
     }
     FK_UNROLL for (int i = 0; i < rows; i++)
-        FK_UNROLL for (int v = 0; v < NV; v++) {
-            if (whole) vstore(c + i * ldc + 16 * v, s[i][v]);
-            else vstore_n(c + i * ldc + 16 * v, s[i][v], fk_max(0, cols - 16 * v));
-        }
+        FK_UNROLL for (int v = 0; v < registers; v++) vstore(sums + i * FK_PANEL + 16 * v, s[i][v]);
 }
 
-#define FK_PAIRS_CASE(r) case r: FKP(pairs_tile_fixed)(r, c, ldc, cols, a, b, pairs, acc); break;
-static void FKP(pairs_tile)(int64_t rows, float *c, int64_t ldc, int64_t cols, const float *a, const float *b, int64_t pairs, int acc) {
-    switch (rows) {
-        FK_PAIRS_CASE(1) FK_PAIRS_CASE(2) FK_PAIRS_CASE(3) FK_PAIRS_CASE(4) FK_PAIRS_CASE(5) FK_PAIRS_CASE(6)
-#if FK_WIDE
-        FK_PAIRS_CASE(7) FK_PAIRS_CASE(8) FK_PAIRS_CASE(9) FK_PAIRS_CASE(10) FK_PAIRS_CASE(11) FK_PAIRS_CASE(12)
-#endif
-    }
+#define FK_PAIRS_CASE(r, v) case r: FKP(pairs_tile_fixed)(r, v, sums, a, b, pairs, acc, next, ahead); break;
+static void FKP(pairs_tile)(int64_t rows, int64_t registers, float *sums, const float *a, const float *b, int64_t pairs, int acc, const char *next, int64_t ahead) {
+    (void)registers;
+    FK_PACKED_CASES(FK_PAIRS_CASE)
 }
 
-// Pairs a pass over few rows takes: 4 rows of them fit in half an L1.
+// Pairs a pass over one or two rows takes: they fit in half an L1.
 #define FK_THIN_PAIRS (2048 / FK_PARTS)
 
-/// One to four rows, while the weights stream by.
+/// One or two rows, while the weights stream by.
 FK_INLINE void FKP(pairs_thin_fixed)(const int rows, const int width, float *out, int64_t ldo, int64_t cols, const float *a, const float *b,
                                      int64_t panel_stride, int64_t pairs, int acc) {
-    vf s[4][8];
+    vf s[FK_THIN_ROWS][8];
     FK_UNROLL for (int i = 0; i < rows; i++)
         FK_UNROLL for (int v = 0; v < width; v++)
             s[i][v] = acc ? vload_n(out + i * ldo + 16 * v, fk_max(0, cols - 16 * v)) : vset(0.0f);
     for (int64_t kk = 0; kk < pairs; kk++) {
-        vf av[4 * FK_PARTS];
+        vf av[FK_THIN_ROWS * FK_PARTS];
         FK_UNROLL for (int i = 0; i < rows * FK_PARTS; i++) av[i] = vset(a[kk * FK_PARTS * rows + i]);
         FK_UNROLL for (int v = 0; v < width; v++) {
             const vf bv = vload(b + v / 2 * panel_stride + kk * FK_PANEL + 16 * (v % 2));
             FK_UNROLL for (int part = 0; part < FK_PARTS; part++)
-                FK_UNROLL for (int i = 0; i < rows; i++) s[i][v] = FK_PAIR_STEP(s[i][v], av[part * rows + i], FK_PART(bv, part));
+                FK_UNROLL for (int i = 0; i < rows; i++) s[i][v] = FK_PAIR_STEP(s[i][v], av[part * rows + i], FK_PART(vf, bv, part));
         }
     }
     FK_UNROLL for (int i = 0; i < rows; i++)
@@ -270,28 +264,13 @@ static void FKP(gemm_thin)(const struct FK(gemm_job) *job, int64_t panel0, int64
     }
 }
 
+static void FKP(gemm_rows)(float *to, const struct FK(gemm_job) *job, int64_t row, int64_t rows, int64_t at, int64_t depth) {
+    FKP(pack_rows)(to, job->a + row * job->a_rs + 2 * at * job->a_cs, job->a_rs, job->a_cs, rows, fk_min(2 * depth, job->k - 2 * at), job->m - row - rows);
+}
+
 static void FKP(gemm_part)(const struct FK(gemm_job) *job, int64_t task, float *packed_a) {
-    const int64_t panels = fk_ceil(job->n, FK_PANEL), all = fk_ceil(job->k, 2);
-    const int64_t panel0 = task / job->row_blocks * job->panel_block, panel_end = fk_min(panels, panel0 + job->panel_block);
-    const int64_t row0 = task % job->row_blocks * job->row_block, row_end = fk_min(job->m, row0 + job->row_block);
-    if (job->m <= 4) {
-        FKP(gemm_thin)(job, panel0, panel_end, packed_a);
-        return;
-    }
-    for (int64_t k0 = 0; k0 == 0 || k0 < job->k; k0 += 2 * FK_DEPTH) {
-        const int64_t depth = fk_min(2 * FK_DEPTH, job->k - k0), pairs = fk_ceil(depth, 2);
-        const int acc = job->accumulate || k0 > 0;
-        for (int64_t row = row0; row < row_end; row += MR) {
-            const int64_t rows = fk_min(MR, row_end - row);
-            FKP(pack_rows)(packed_a + (row - row0) * pairs * FK_PARTS, job->a + row * job->a_rs + k0 * job->a_cs, job->a_rs, job->a_cs, rows, depth, job->m - row - rows);
-        }
-        for (int64_t col = panel0 * FK_PANEL; col < fk_min(panel_end * FK_PANEL, job->n); col += 16 * NV) {
-            const float *b = job->packed + (col / FK_PANEL * all + k0 / 2) * FK_PANEL + col % FK_PANEL;
-            for (int64_t row = row0; row < row_end; row += MR)
-                FKP(pairs_tile)(fk_min(MR, row_end - row), job->out + row * job->ldo + col, job->ldo, fk_min(16 * NV, job->n - col),
-                                packed_a + (row - row0) * pairs * FK_PARTS, b, pairs, acc);
-        }
-    }
+    if (job->m <= FK_THIN_ROWS) FKP(gemm_thin)(job, task * job->panel_block, fk_min(fk_ceil(job->n, FK_PANEL), (task + 1) * job->panel_block), packed_a);
+    else FK(gemm_walk)(job, task, packed_a, fk_ceil(job->k, 2), FK_PARTS, FKP(gemm_rows), FKP(pairs_tile));
 }
 
 static void FKP(gemm_task)(void *context, int64_t task, void *scratch) {

@@ -97,7 +97,7 @@ static fk_status FK(group_gemm)(float *out, const float *a, const float *packed,
                                 int64_t k, int64_t n, int64_t lda, int64_t ldo, int32_t flags, fk_stream s) {
     if (k < 0 || n < 0 || ldo < n || !FK(groups_fit)(starts, groups, m)) return FK_BAD_SHAPE;
     if (m == 0 || n == 0) return FK_OK;
-    struct FK(group_job) job = {{out, a, packed, 0, k, n, lda, 1, ldo, flags & FK_ACCUMULATE, 96, 16, 0}, starts, groups, 0, 0,
+    struct FK(group_job) job = {{out, a, packed, 0, k, n, lda, 1, ldo, flags & FK_ACCUMULATE, FK_TASK_ROWS, FK_TASK_PANELS, 0}, starts, groups, 0, 0,
                                 flags & FK_BF16 ? FK(gemm_bf16_body)() : FK(gemm_task)};
     const int64_t panels = fk_ceil(n, FK_PANEL), wanted = 8 * fk_stream_threads(s);
     for (;;) {
@@ -108,8 +108,8 @@ static fk_status FK(group_gemm)(float *out, const float *a, const float *packed,
             fk_run(s, blocks * job.panel_blocks, FK(group_rows_task), &job);
             return FK_OK;
         }
-        if (job.gemm.row_block > MR) job.gemm.row_block /= 2;
-        else job.gemm.panel_block /= 2;
+        if (job.gemm.panel_block > 4) job.gemm.panel_block /= 2;
+        else job.gemm.row_block = fk_ceil(job.gemm.row_block / 2, MR) * MR;
     }
 }
 
@@ -129,7 +129,7 @@ static fk_status FK(group_gemm_dw)(float *dw, const float *dy, const float *pack
                                    int64_t m, int64_t n, int64_t k, int64_t ldy, int64_t ldo, int32_t flags, fk_stream s) {
     if (n < 0 || k < 0 || ldo < k || !FK(groups_fit)(starts, groups, m)) return FK_BAD_SHAPE;
     if (n == 0 || k == 0) return FK_OK;
-    struct FK(group_job) job = {{dw, dy, packed, n, 0, k, 1, ldy, ldo, flags & FK_ACCUMULATE, 96, 16, 0}, starts, groups, dw_stride, 0,
+    struct FK(group_job) job = {{dw, dy, packed, n, 0, k, 1, ldy, ldo, flags & FK_ACCUMULATE, FK(row_block)(n), FK_TASK_PANELS, 0}, starts, groups, dw_stride, 0,
                                 flags & FK_BF16 ? FK(gemm_bf16_body)() : FK(gemm_task)};
     const int64_t panels = fk_ceil(k, FK_PANEL), wanted = 8 * fk_stream_threads(s);
     for (;;) {
@@ -140,8 +140,8 @@ static fk_status FK(group_gemm_dw)(float *dw, const float *dy, const float *pack
             fk_run(s, tasks, FK(group_dw_task), &job);
             return FK_OK;
         }
-        if (job.gemm.row_block > MR) job.gemm.row_block /= 2;
-        else job.gemm.panel_block /= 2;
+        if (job.gemm.panel_block > 4) job.gemm.panel_block /= 2;
+        else job.gemm.row_block = fk_ceil(job.gemm.row_block / 2, MR) * MR;
     }
 }
 
