@@ -170,11 +170,11 @@ static fk_status FK(quant_gemm)(float *out, const float *x, const void *packed, 
 
 #elif !defined(FK_QUANT_PASS)
 
-// Rows and panels a tile of sums covers: whole-number and float sums of all of it stay in registers.
+// Rows a tile of sums covers: the whole-number sums of all of them stay in registers; with narrow ones the float sums wait in the L1 for the end of a block.
 #if FK_WIDE
 #define QR 6
 #else
-#define QR 2
+#define QR 3
 #endif
 // Blocks of k a pass takes: 16 blocks of one panel are a half of an L1.
 #define FK_QUANT_DEPTH 16
@@ -246,14 +246,45 @@ FK_INLINE vi FK(dot_step)(vi sum, vi u, vi a) {
 #endif
 }
 
+/// Sums of 16 bits: u of 0...15, a of -127...127, so that the eight steps of a block stay within 8·2·15·127 = 30,480.
+typedef int16_t FK(shorts) __attribute__((vector_size(64)));
+FK_INLINE FK(shorts) FK(nibble_step)(FK(shorts) sum, vi u, vi a) {
+#if FK_WIDE
+    typedef char vc __attribute__((vector_size(64)));
+    return sum + (FK(shorts))__builtin_ia32_pmaddubsw512((vc)u, (vc)a);
+#else
+    typedef char vc __attribute__((vector_size(32)));
+    union { vi whole; vc half[2]; } w = {u}, x = {a};
+    union { FK(shorts) whole; int16_t __attribute__((vector_size(32))) half[2]; } r = {sum};
+    FK_UNROLL for (int h = 0; h < 2; h++) r.half[h] += (int16_t __attribute__((vector_size(32))))__builtin_ia32_pmaddubsw256(w.half[h], x.half[h]);
+    return r.whole;
+#endif
+}
+/// sum + both halves of each lane.
+FK_INLINE vi FK(nibble_total)(vi sum, FK(shorts) t) {
+#if FK_WIDE
+    return sum + (vi)__builtin_ia32_pmaddwd512(t, (FK(shorts))FK(all_lanes)(0x00010001));
+#else
+    typedef int16_t vhalf __attribute__((vector_size(32)));
+    const vhalf ones = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
+    union { FK(shorts) whole; vhalf half[2]; } x = {t};
+    union { vi whole; int32_t __attribute__((vector_size(32))) half[2]; } r = {sum};
+    FK_UNROLL for (int h = 0; h < 2; h++) r.half[h] += __builtin_ia32_pmaddwd256(x.half[h], ones);
+    return r.whole;
+#endif
+}
+
 #define FK_QUANT_PASS soft
+#define FK_QUANT_SHORTS 1
 #define FK_DOT(sum, u, a) FK(dot_step)(sum, u, a)
 #include "gemm_quant.h"
 #undef FK_QUANT_PASS
+#undef FK_QUANT_SHORTS
 #undef FK_DOT
 
 #if FK_WIDE
 #define FK_QUANT_PASS hard
+#define FK_QUANT_SHORTS 0
 #define FK_DOT(sum, u, a) __builtin_ia32_vpdpbusd512(sum, u, a)
 // As in gemm_bf16.h: the table's target steps aside for one that has the instruction.
 #pragma clang attribute pop
@@ -262,6 +293,7 @@ FK_INLINE vi FK(dot_step)(vi sum, vi u, vi a) {
 #pragma clang attribute pop
 #pragma clang attribute push(__attribute__((target(FK_TARGET))), apply_to = function)
 #undef FK_QUANT_PASS
+#undef FK_QUANT_SHORTS
 #undef FK_DOT
 #endif
 
@@ -315,7 +347,13 @@ FK_INLINE void FKQ(quant_tile)(const int rows, const int panels, const fk_quant 
         FK_UNROLL for (int v = 0; v < 2 * panels; v++)
             f[i][v] = acc ? vload_n(out + i * job->ldo + 16 * v, fk_max(0, cols - 16 * v)) : vset(0.0f);
     for (int64_t b = 0; b < blocks; b++) {
+        // The blocks of the next pass are asked for while this one's are multiplied, once for all rows.
+        if (row % job->row_block == 0)
+            FK_UNROLL for (size_t line = 0; line < size; line += 64) __builtin_prefetch(weights + (b + FK_QUANT_DEPTH) * size + line, 0, 2);
         vi s[6][8];
+        FK(shorts) t[6][8];
+        if (FK_QUANT_SHORTS) FK_UNROLL for (int i = 0; i < rows; i++)
+            FK_UNROLL for (int v = 0; v < 2 * panels; v++) t[i][v] = (FK(shorts))FK(all_lanes)(0);
         FK_UNROLL for (int i = 0; i < rows; i++)
             FK_UNROLL for (int v = 0; v < 2 * panels; v++) s[i][v] = FK(all_lanes)(starts[i * all + b]);
         FK_UNROLL for (int g = 0; g < (quant == FK_Q8 ? 8 : 4); g++) {
@@ -331,14 +369,17 @@ FK_INLINE void FKQ(quant_tile)(const int rows, const int panels, const fk_quant 
                         FK_UNROLL for (int i = 0; i < rows; i++) s[i][2 * p + h] = FK_DOT(s[i][2 * p + h], u, a[i]);
                     } else {
                         const vi low = u & 0x0f0f0f0f, high = (u >> 4) & 0x0f0f0f0f;
-                        FK_UNROLL for (int i = 0; i < rows; i++) s[i][2 * p + h] = FK_DOT(s[i][2 * p + h], low, a[i]);
-                        FK_UNROLL for (int i = 0; i < rows; i++) s[i][2 * p + h] = FK_DOT(s[i][2 * p + h], high, a4[i]);
+                        FK_UNROLL for (int i = 0; i < rows; i++) {
+                            if (FK_QUANT_SHORTS) t[i][2 * p + h] = FK(nibble_step)(FK(nibble_step)(t[i][2 * p + h], low, a[i]), high, a4[i]);
+                            else s[i][2 * p + h] = FK_DOT(FK_DOT(s[i][2 * p + h], low, a[i]), high, a4[i]);
+                        }
                     }
                 }
         }
         FK_UNROLL for (int p = 0; p < panels; p++)
             FK_UNROLL for (int h = 0; h < 2; h++) {
                 const vf d = FK(halves)(weights + p * all * size + b * size + 32 * h);
+                if (quant == FK_Q4 && FK_QUANT_SHORTS) FK_UNROLL for (int i = 0; i < rows; i++) s[i][2 * p + h] = FK(nibble_total)(s[i][2 * p + h], t[i][2 * p + h]);
                 FK_UNROLL for (int i = 0; i < rows; i++)
                     f[i][2 * p + h] = vfma(__builtin_convertvector(s[i][2 * p + h], vf), d * vset(scales[i * all + b]), f[i][2 * p + h]);
             }
@@ -371,8 +412,8 @@ static void FKQ(quant_rows_tile)(int64_t rows, const struct FK(quant_job) *job, 
     switch (rows) {
     case 1: FK_QUANT_CASE(1, 1)
     case 2: FK_QUANT_CASE(2, 1)
-#if FK_WIDE
     case 3: FK_QUANT_CASE(3, 1)
+#if FK_WIDE
     case 4: FK_QUANT_CASE(4, 1)
     case 5: FK_QUANT_CASE(5, 1)
     case 6: FK_QUANT_CASE(6, 1)
