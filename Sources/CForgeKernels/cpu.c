@@ -123,7 +123,7 @@ static void read_part(void *context, int64_t task, void *scratch) {
     reading->sum ^= sum[0];
 }
 
-double fk_measure_bandwidth(size_t bytes, int32_t rounds, fk_stream s) {
+double fk_measure_bandwidth_cpu(size_t bytes, int32_t rounds, fk_stream s) {
     enum { PARTS = 64 };
     void *memory;
     if (fk_alloc_cpu(&memory, bytes, s) != FK_OK) return 0;

@@ -42,6 +42,8 @@ fk_status fk_sync_cpu(fk_stream s);
 fk_status fk_alloc_cpu(void **out, size_t bytes, fk_stream s);
 void fk_release_cpu(void *memory, fk_stream s);
 fk_status fk_copy_cpu(void *dst, const void *src, size_t bytes, fk_stream s);
+double fk_measure_peak_all(fk_cpu_level level, int32_t flags, int32_t milliseconds, fk_stream s);
+double fk_measure_bandwidth_cpu(size_t bytes, int32_t rounds, fk_stream s);
 
 extern const fk_ops fk_table_ref, fk_table_avx2, fk_table_avx512;
 double fk_peak_loop_ref(int64_t rounds);

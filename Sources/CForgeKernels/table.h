@@ -42,6 +42,8 @@ double FK(peak_loop)(int64_t rounds) {
 #endif
 }
 
+static double FK(measure_peak)(int32_t flags, int32_t milliseconds, fk_stream s) { return fk_measure_peak_all(FK_LEVEL, flags, milliseconds, s); }
+
 const fk_ops FK(table) = {
     .abi = FK_ABI,
     .name = FK_NAME,
@@ -82,9 +84,13 @@ const fk_ops FK(table) = {
     .logprob = FK(logprob),
     .cross_entropy = FK(cross_entropy),
     .axpby = FK(axpby),
+    .fill = FK(fill),
     .sumsq = FK(sumsq),
     .column_sums = FK(column_sums),
     .adamw = FK(adamw),
     .to_bf16 = FK(to_bf16),
     .from_bf16 = FK(from_bf16),
+    .threads = fk_stream_threads,
+    .measure_peak = FK(measure_peak),
+    .measure_bandwidth = fk_measure_bandwidth_cpu,
 };

@@ -3,6 +3,7 @@
 #if defined(__x86_64__)
 #define FK_ISA avx2
 #define FK_NAME "avx2"
+#define FK_LEVEL FK_CPU_AVX2
 #define FK_WIDE 0
 // Every function that takes or gives a vector is inlined, so there is no calling convention to change.
 #pragma clang diagnostic ignored "-Wpsabi"

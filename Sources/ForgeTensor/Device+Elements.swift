@@ -40,14 +40,16 @@ extension Device {
     /// Σ x² in double, in one fixed order. `partials`: workspace of `sumOfSquaresWorkspace(x.count)` floats.
     package func sumOfSquares(_ x: Tensor, partials: Tensor) throws(Fault) -> Double {
         precondition(x.layout.isContiguous && partials.count >= Device.sumOfSquaresWorkspace(x.count), "sum of squares: workspace")
-        var sum = 0.0
-        try check(
-            unsafe ops.sumsq(&sum, UnsafeMutableRawPointer(partials.pointer).assumingMemoryBound(to: Double.self), x.pointer, Int64(x.count), stream), "sum squares")
-        return sum
+        let room = unsafe UnsafeMutableRawPointer(partials.pointer).assumingMemoryBound(to: Double.self)
+        let sum = unsafe room + Int(fk_sumsq_partials(Int64(x.count)))
+        try check(unsafe ops.sumsq(sum, room, x.pointer, Int64(x.count), stream), "sum squares")
+        var result = 0.0
+        try check(unsafe ops.copy(&result, sum, 8, stream), "sum squares")
+        return result
     }
 
-    /// In floats; partial sums are doubles. The workspace starts at a multiple of eight bytes.
-    package static func sumOfSquaresWorkspace(_ count: Int) -> Int { 2 * Int(fk_sumsq_partials(Int64(count))) }
+    /// In floats; partial sums and the sum are doubles. The workspace starts at a multiple of eight bytes.
+    package static func sumOfSquaresWorkspace(_ count: Int) -> Int { 2 * (Int(fk_sumsq_partials(Int64(count))) + 1) }
 
     /// One AdamW step on parameters that lie together.
     package func adamw(_ p: Tensor, m: Tensor, v: Tensor, gradient: Tensor, step: AdamWStep) throws(Fault) {

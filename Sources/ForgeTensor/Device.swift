@@ -20,7 +20,7 @@ package import ForgeCore
         guard status == FK_OK, let stream = unsafe stream else { throw Device.fault(status, "open a compute stream") }
         self.backend = backend
         unsafe self.stream = stream
-        self.threads = Int(unsafe fk_stream_threads(stream))
+        self.threads = Int(unsafe backend.table.pointee.threads(stream))
     }
 
     deinit { unsafe backend.table.pointee.stream_close(stream) }
@@ -30,17 +30,20 @@ package import ForgeCore
     /// Multiply-adds per second from registers alone, times two: what a share of peak is a share of. Takes about `milliseconds`.
     /// - Parameter precision: of the products; a CPU without bfloat16 instructions has its float32 peak for both.
     package func measuredPeak(precision: Precision = .f32, milliseconds: Int = 50) -> Double {
-        unsafe fk_measure_peak_all(fk_cpu_level(rawValue: UInt32(backend.level.rawValue)), Int32(precision.flag), Int32(milliseconds), stream)
+        unsafe ops.measure_peak(Int32(precision.flag), Int32(milliseconds), stream)
     }
 
     /// The same for products with weights in a format: whole numbers for rounded ones.
     package func measuredPeak(_ format: WeightFormat, milliseconds: Int = 50) -> Double {
         guard format.quant != nil else { return measuredPeak(precision: format == .bf16 ? .bf16 : .f32, milliseconds: milliseconds) }
-        return unsafe fk_measure_peak_all(fk_cpu_level(rawValue: UInt32(backend.level.rawValue)), FK_INT8, Int32(milliseconds), stream)
+        return unsafe ops.measure_peak(FK_INT8, Int32(milliseconds), stream)
     }
 
     /// Bytes per second that this device's threads read from memory together: what decoding, which reads every weight once a token, is a share of.
-    package func measuredBandwidth() -> Double { unsafe fk_measure_bandwidth(1 << 28, 8, stream) }
+    package func measuredBandwidth() -> Double { unsafe ops.measure_bandwidth(1 << 28, 8, stream) }
+
+    /// Waits until everything given to the stream is done. A GPU says only here that an index lay outside its range.
+    package func finish() throws(Fault) { try check(unsafe ops.sync(stream), "finish what was begun") }
 
     var ops: fk_ops { unsafe backend.table.pointee }
 

@@ -129,11 +129,8 @@ package struct Tensor {
     }
 
     package func fill(_ value: Float) {
-        if layout.isContiguous, unsafe storage.device.ops.device == 0 {
-            unsafe pointer.update(repeating: value, count: count)
-        } else {
-            write([Float](repeating: value, count: count))
-        }
+        precondition(layout.isContiguous, "only whole rows are filled")
+        _ = unsafe storage.device.ops.fill(pointer, value, Int64(count), storage.device.stream)
     }
 }
 

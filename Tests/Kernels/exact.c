@@ -2,7 +2,8 @@
 //
 // owns      allocation: each operand is a heap block of exactly the bytes its documentation names, at odd float offsets, so that one byte
 //           read or written beyond is an error; values are checked elsewhere (Tests/ForgeTensorTests)
-// flow      run.sh builds the kernels and this file with the sanitizers and runs it; one line `N passed, N failed, N skipped`
+// flow      run.sh (and Tests/CUDA/run.sh for a library) builds the kernels and this file with the sanitizers and runs it; one line `N passed, N failed, N skipped`
+#include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -130,6 +131,7 @@ static void layers(const fk_ops *t, fk_stream s) {
 
             const int64_t e = n * d;
             status = t->axpby(floats(e), 2, floats(e), 3, floats(e), e, s);
+            if (status == FK_OK) status = t->fill(floats(e), 1, e, s);
             double sum;
             if (status == FK_OK) status = t->sumsq(&sum, exact((size_t)fk_sumsq_partials(e) * 8), floats(e), e, s);
             const fk_adamw step = {1e-3f, 0.9f, 0.95f, 1e-8f, 0.1f, 0.1f, 0.05f, 1};
@@ -204,18 +206,32 @@ static void attention(const fk_ops *t, fk_stream s) {
                 }
 }
 
-int main(void) {
-    for (int level = FK_CPU_REFERENCE; level <= FK_CPU_AVX512; level++) {
+/// All operations of a table, by streams of one and two threads.
+static int all(const fk_ops *t) {
+    for (int threads = 1; threads <= 2; threads++) {
+        fk_stream s;
+        if (t->stream_open(&s, threads, 0) != FK_OK) return 0;
+        layers(t, s);
+        attention(t, s);
+        experts(t, s);
+        if (threads == 2) matrices(t, s);
+        t->stream_close(s);
+    }
+    return 1;
+}
+
+int main(int words, char **word) {
+    for (int level = FK_CPU_REFERENCE; words == 1 && level <= FK_CPU_AVX512; level++) {
         const fk_ops *t = fk_cpu_ops((fk_cpu_level)level);
-        if (!t) continue;
-        for (int threads = 1; threads <= 2; threads++) {
-            fk_stream s;
-            if (t->stream_open(&s, threads, 0) != FK_OK) return 1;
-            layers(t, s);
-            attention(t, s);
-            experts(t, s);
-            if (threads == 2) matrices(t, s);
-            t->stream_close(s);
+        if (t && !all(t)) return 1;
+    }
+    // Or the tables of the libraries named: of kernels that this processor runs, so that its memory is theirs.
+    for (int i = 1; i < words; i++) {
+        void *library = dlopen(word[i], RTLD_NOW);
+        const fk_ops_open_fn door = library ? (fk_ops_open_fn)dlsym(library, "fk_ops_open") : NULL;
+        if (!door || !all(door(FK_ABI))) {
+            fprintf(stderr, "%s: %s\n", word[i], library ? "no table" : dlerror());
+            return 1;
         }
     }
     int calls = 0, failed = 0;

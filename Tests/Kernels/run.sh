@@ -9,7 +9,7 @@ scratch=$(mktemp -d); trap 'rm -rf "$scratch"' EXIT
 kernels=../../Sources/CForgeKernels
 # Vectors load from wherever a float may lie; everything else about alignment, bounds and arithmetic is checked.
 if ! "$clang" -O1 -g -std=c11 -ffp-contract=off -fno-math-errno -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer \
-    -I"$kernels/include" exact.c "$kernels"/*.c -lpthread -lm -o "$scratch/exact" 2>"$scratch/err"; then
+    -I"$kernels/include" exact.c "$kernels"/*.c -lpthread -lm -ldl -o "$scratch/exact" 2>"$scratch/err"; then
     cat "$scratch/err" >&2; echo '0 passed, 1 failed, 0 skipped'; exit 1
 fi
 if ! "$scratch/exact" >"$scratch/out" 2>"$scratch/err"; then

@@ -19,7 +19,7 @@
 extern "C" {
 #endif
 
-#define FK_ABI 5u
+#define FK_ABI 6u
 /// Columns a packed panel holds, on every CPU.
 #define FK_PANEL 32
 
@@ -38,6 +38,7 @@ typedef struct fk_stream_state *fk_stream;
 typedef enum fk_layout {
     FK_NK = 0,  // source is [n,k] with row stride ld: B[k,n] = src[n*ld + k]  (a weight, for y = x·Wᵀ)
     FK_KN = 1,  // source is [k,n] with row stride ld: B[k,n] = src[k*ld + n]  (a weight for dx = dy·W, or x for dW = dyᵀ·x)
+    FK_LAYOUT_ROOM = 3,  // no layout: with it C++ too lets FK_BF16 be or-ed in
 } fk_layout;
 
 /// May be or-ed into gemm's flags.
@@ -55,7 +56,7 @@ typedef enum fk_quant {
     FK_Q4 = 1,  // w = d·c, c in -8...7:     4.5 bits a weight
 } fk_quant;
 
-/// Only for fk_measure_peak.
+/// Only for measure_peak.
 #define FK_INT8 4
 
 typedef enum fk_rope_layout {
@@ -247,7 +248,9 @@ typedef struct fk_ops {
     // -- elements -----------------------------------------------------------------------------------------------
     /// out = alpha x + beta y (y may be NULL: out = alpha x). out may alias x or y.
     fk_status (*axpby)(float *out, float alpha, const float *x, float beta, const float *y, int64_t n, fk_stream s);
-    /// *out = Σ x², in double, in one fixed order. partials: fk_sumsq_partials(n) doubles of workspace.
+    /// out = value
+    fk_status (*fill)(float *out, float value, int64_t n, fk_stream s);
+    /// *out = Σ x², in double, in one fixed order. partials: fk_sumsq_partials(n) doubles of workspace. Both lie where `alloc`'s memory lies.
     fk_status (*sumsq)(double *out, double *partials, const float *x, int64_t n, fk_stream s);
     /// out[d] = Σ_n x[n,d] in double, rows in order.
     fk_status (*column_sums)(double *out, const float *x, int64_t n, int64_t d, fk_stream s);
@@ -256,6 +259,15 @@ typedef struct fk_ops {
     /// Round to nearest, ties to even; NaN stays NaN.
     fk_status (*to_bf16)(uint16_t *out, const float *x, int64_t n, fk_stream s);
     fk_status (*from_bf16)(float *out, const uint16_t *x, int64_t n, fk_stream s);
+
+    // -- the machine ----------------------------------------------------------------------------------------------
+    /// Workers of a stream (CPU); 1 on a GPU.
+    int32_t (*threads)(fk_stream s);
+    /// Multiply-adds from registers only, for about `milliseconds`, by everything the stream has, in FLOP/s: what "share of peak" is a share of.
+    /// flags: FK_BF16 for the rate of bfloat16 products, FK_INT8 for that of 8-bit products, where the machine has the instruction.
+    double (*measure_peak)(int32_t flags, int32_t milliseconds, fk_stream s);
+    /// Bytes a second that all the stream has reads from memory, the best of `rounds` passes over `bytes`; 0 without memory.
+    double (*measure_bandwidth)(size_t bytes, int32_t rounds, fk_stream s);
 } fk_ops;
 
 /// The door of a kernel library opened at run time; NULL if it does not speak that ABI. `libforge-cuda.so` exports it.
@@ -293,13 +305,8 @@ typedef void (*fk_body)(void *context, int64_t task, void *scratch);
 void fk_run(fk_stream s, int64_t tasks, fk_body body, void *context);
 int32_t fk_stream_threads(fk_stream s);
 
-/// Registers-only multiply-add rate of one thread for about `milliseconds`, in FLOP/s: what "share of peak" is a share of.
-/// flags: FK_BF16 for the rate of bfloat16 pairs, FK_INT8 for that of 8-bit products, where the CPU has the instruction.
+/// measure_peak for one thread of a level.
 double fk_measure_peak(fk_cpu_level level, int32_t flags, int32_t milliseconds);
-/// The same on all workers of a stream at once.
-double fk_measure_peak_all(fk_cpu_level level, int32_t flags, int32_t milliseconds, fk_stream s);
-/// Bytes a second that a stream's workers together read from memory, the best of `rounds` passes over `bytes`; 0 without memory.
-double fk_measure_bandwidth(size_t bytes, int32_t rounds, fk_stream s);
 
 #ifdef __cplusplus
 }

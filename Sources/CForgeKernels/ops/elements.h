@@ -1,9 +1,15 @@
-// Element by element: scaled sums, sums of squares and of columns, AdamW, and bfloat16 there and back.
+// Element by element: filling, scaled sums, sums of squares and of columns, AdamW, and bfloat16 there and back.
 #ifdef FK_REFERENCE
 
 static fk_status FK(axpby)(float *out, float alpha, const float *x, float beta, const float *y, int64_t n, fk_stream s) {
     (void)s;
     for (int64_t i = 0; i < n; i++) out[i] = (float)((double)alpha * x[i] + (y ? (double)beta * y[i] : 0.0));
+    return FK_OK;
+}
+
+static fk_status FK(fill)(float *out, float value, int64_t n, fk_stream s) {
+    (void)s;
+    for (int64_t i = 0; i < n; i++) out[i] = value;
     return FK_OK;
 }
 
@@ -78,6 +84,19 @@ static void FK(axpby_chunk)(void *context, int64_t task, void *scratch) {
 static fk_status FK(axpby)(float *out, float alpha, const float *x, float beta, const float *y, int64_t n, fk_stream s) {
     struct FK(element_job) job = {.out = out, .x = x, .y = y, .n = n, .alpha = alpha, .beta = beta};
     fk_run(s, fk_ceil(n, FK(chunk)), FK(axpby_chunk), &job);
+    return FK_OK;
+}
+
+static void FK(fill_chunk)(void *context, int64_t task, void *scratch) {
+    (void)scratch;
+    const struct FK(element_job) *job = context;
+    const int64_t end = fk_min(job->n, (task + 1) * FK(chunk));
+    for (int64_t i = task * FK(chunk); i < end; i += 16) vstore_n(job->out + i, vset(job->alpha), end - i);
+}
+
+static fk_status FK(fill)(float *out, float value, int64_t n, fk_stream s) {
+    struct FK(element_job) job = {.out = out, .n = n, .alpha = value};
+    fk_run(s, fk_ceil(n, FK(chunk)), FK(fill_chunk), &job);
     return FK_OK;
 }
 
