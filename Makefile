@@ -13,7 +13,7 @@ RELEASE     := -c release --static-swift-stdlib --disable-local-rpath --explicit
                -Xswiftc -file-prefix-map -Xswiftc $(CURDIR)=. -Xcc -ffile-prefix-map=$(CURDIR)=.
 PROGRAMS    := forge forged forge-registry forge-serve forge-admin forge-verify
 
-.PHONY: help setup peers build test demo deb medium boot-test bench ci clean
+.PHONY: help setup peers build test demo deb medium boot-test bench cuda gpu-archive ci clean
 
 help:
 	@sed -n 's/^## //p' Makefile
@@ -56,6 +56,16 @@ boot-test: deb
 bench: setup build
 	@packaging/peers.sh Tests/Peers/requirements.txt Benchmarks/requirements.txt || [ $$? -eq 75 ]
 	@Benchmarks/run --bin $(BIN)
+
+## make cuda        dist/libforge-cuda.so: the GPU's kernels, compiled without a GPU
+cuda:
+	@packaging/peers.sh Sources/CUDA/requirements.txt
+	@packaging/cuda.sh gpu dist
+
+## make gpu-archive dist/forge-gpu.tar.xz: proves and times the GPU's kernels on a machine that has a driver and nothing of Forge
+gpu-archive: setup build
+	@packaging/peers.sh Sources/CUDA/requirements.txt
+	@packaging/gpu-archive.sh dist
 
 ## make ci          what continuous integration runs (.ci/run)
 ci:

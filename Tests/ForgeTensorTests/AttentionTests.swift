@@ -41,7 +41,7 @@ struct AttentionTests {
     /// A score is off by at most (d + 2) u Σ|q||k| scale ≤ (d + 2) u √d =: e, a probability by a relative 2e + 6u, and the sum
     /// of n of them times values below one adds n u: |Δout| ≤ 4e + (n + 16) u. A gradient multiplies that by terms of at most
     /// 2d·scale and sums up to n·group of them; the factor below covers it.
-    @Test(arguments: fast, cases)
+    @Test(arguments: tested, cases)
     func `attention agrees with the reference`(backend: Backend, c: Case) throws {
         let (mine, theirs) = (try all(try Device(backend, threads: 2), c), try all(try Device(reference, threads: 1), c))
         let d = Double(c.d), n = Double(c.lengths.max()!), e = (d + 2) * u * d.squareRoot()
@@ -58,7 +58,7 @@ struct AttentionTests {
         #expect(results.count == 1 || fast.isEmpty)
     }
 
-    @Test(arguments: fast)
+    @Test(arguments: tested)
     func `a packed sequence has the bits it has alone`(backend: Backend) throws {
         let device = try Device(backend, threads: 2)
         let lengths = [37, 90, 3], d = 16

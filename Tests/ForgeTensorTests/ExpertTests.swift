@@ -29,7 +29,7 @@ struct ExpertTests {
 
     /// e^x within 2 ulp, experts/16 + 4 additions and a division: a score is off by at most (E/16 + 10) u of itself, a weight by three such. The gradient's terms
     /// are at most 1/Σp (1 + |mean|) scale, where Σp is at least the k best of E scores, and they cancel: its bound is taken against their size.
-    @Test(arguments: fast, counts)
+    @Test(arguments: tested, counts)
     func `routing agrees with the reference, forward and backward`(backend: Backend, experts: Int) throws {
         let device = try Device(backend, threads: 2)
         for choices in [1, 2, 3, 8, experts] where choices <= experts {
@@ -61,7 +61,7 @@ struct ExpertTests {
         }
     }
 
-    @Test(arguments: Backend.present)
+    @Test(arguments: Backend.present + others)
     func `of equal scores the lower index is chosen, and numbers that are none still choose different experts`(backend: Backend) throws {
         let device = try Device(backend, threads: 2), routing = Routing(experts: 19, choices: 3)
         var logits = [Float](repeating: 0.5, count: 4 * 19)
@@ -80,7 +80,7 @@ struct ExpertTests {
         #expect(weights.allSatisfy { abs($0 - 1 / 3) <= 1e-6 })
     }
 
-    @Test(arguments: Backend.present)
+    @Test(arguments: Backend.present + others)
     func `pairs are sorted by expert and keep their order, experts without a token included`(backend: Backend) throws {
         let device = try Device(backend, threads: 2)
         for (rows, experts, choices) in [(0, 4, 2), (1, 1, 1), (5, 9, 4), (70, 3, 2), (64, 40, 7)] {
@@ -98,7 +98,7 @@ struct ExpertTests {
     }
 
     /// One multiplication and addition a choice; sums of at most nine numbers below one.
-    @Test(arguments: fast, [1, 2, 15, 16, 17, 33, 70])
+    @Test(arguments: tested, [1, 2, 15, 16, 17, 33, 70])
     func `rows go to their experts and come back`(backend: Backend, width: Int) throws {
         let device = try Device(backend, threads: 2)
         for (rows, choices) in [(0, 1), (1, 1), (3, 2), (33, 4), (65, 8)] {
@@ -133,7 +133,7 @@ struct ExpertTests {
     }
 
     /// Group by group the bits of the plain product, which has its own tests against the reference; the reference's groups are its products by construction.
-    @Test(arguments: Backend.present, [Precision.f32, .bf16])
+    @Test(arguments: Backend.present + others, [Precision.f32, .bf16])
     func `products of all experts have the bits of one product an expert`(backend: Backend, precision: Precision) throws {
         let device = try Device(backend, threads: 2)
         for (number, sizes) in [[0], [1], [0, 3, 0], [5, 0, 1, 2, 4], [13, 31, 97], [1, 1, 1, 1, 1, 1, 1, 40], [4, 300, 0, 7]].enumerated() {
@@ -221,7 +221,7 @@ struct ExpertTests {
         #expect(seen.count == 1 || fast.isEmpty)
     }
 
-    @Test(arguments: Backend.present, [1, 15, 16, 17, 40])
+    @Test(arguments: Backend.present + others, [1, 15, 16, 17, 40])
     func `sums of columns are those of doubles in order`(backend: Backend, width: Int) throws {
         let device = try Device(backend, threads: 2)
         for rows in [0, 1, 77] {

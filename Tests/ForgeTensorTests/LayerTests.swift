@@ -9,7 +9,7 @@ struct LayerTests {
 
     /// Sixteen partial sums of d/16 squares each, a tree of four additions, one division, root and reciprocal: relative error
     /// at most (d/16 + 10) u of the scale; the backward pass cancels, so its bound is taken against the terms' sizes.
-    @Test(arguments: fast, widths)
+    @Test(arguments: tested, widths)
     func `normalising agrees with the reference, forward and backward`(backend: Backend, d: Int) throws {
         let device = try Device(backend, threads: 2)
         for n in [0, 1, 3, 32, 33, 70] {
@@ -35,7 +35,7 @@ struct LayerTests {
         }
     }
 
-    @Test(arguments: fast, [2, 4, 6, 16, 32, 34, 64, 96])
+    @Test(arguments: tested, [2, 4, 6, 16, 32, 34, 64, 96])
     func `rotation agrees with the reference in both layouts and its inverse undoes it`(backend: Backend, d: Int) throws {
         let device = try Device(backend, threads: 2)
         let (tokens, heads) = (67, 3)
@@ -58,7 +58,7 @@ struct LayerTests {
     }
 
     /// e^-g is within 2 ulp; the quotient and products add a few roundings. |g| ≤ 8 here, so values stay below 8·8.
-    @Test(arguments: fast, widths)
+    @Test(arguments: tested, widths)
     func `swiglu agrees with the reference, forward and backward`(backend: Backend, width: Int) throws {
         let device = try Device(backend, threads: 2)
         var noise = Noise(UInt64(width))
@@ -87,7 +87,7 @@ struct LayerTests {
         }
     }
 
-    @Test(arguments: Backend.present, widths)
+    @Test(arguments: Backend.present + others, widths)
     func `embeddings are looked up and their gradients added in order`(backend: Backend, d: Int) throws {
         let device = try Device(backend, threads: 2)
         var noise = Noise(UInt64(d))
@@ -102,7 +102,7 @@ struct LayerTests {
     }
 
     /// A step of AdamW against the reference in double; Adam's quotient is at most about 1/√(1-β₂) in the first step, times the rate.
-    @Test(arguments: fast, [1, 15, 16, 17, 1000, 65_537])
+    @Test(arguments: tested, [1, 15, 16, 17, 1000, 65_537])
     func `adamw, scaled sums and squares agree with the reference`(backend: Backend, count: Int) throws {
         let device = try Device(backend, threads: 2)
         var noise = Noise(UInt64(count))

@@ -17,7 +17,7 @@ struct MatrixTests {
 
     /// Every entry is one chain of k fused multiply-adds. Its error against the exact sum is at most k u Σ|a||b| (Higham 2002,
     /// eq. 3.5, to first order), and the reference, summed in double, rounds once: bound (k + 2) u Σ|a||b|.
-    @Test(arguments: fast, [1, 2, 3, 4, 5, 6, 7, 11, 12, 13, 16, 25, 97])
+    @Test(arguments: tested, [1, 2, 3, 4, 5, 6, 7, 11, 12, 13, 16, 25, 97])
     func `a product agrees with the reference at every small count and odd alignment`(backend: Backend, m: Int) throws {
         let device = try Device(backend, threads: 2), slow = try Device(reference, threads: 1)
         for k in [0, 1, 2, 15, 16, 17, 33, 255, 257, 600] {
@@ -34,7 +34,7 @@ struct MatrixTests {
         }
     }
 
-    @Test(arguments: fast)
+    @Test(arguments: tested)
     func `a row has the same bits alone, among sixteen, and among a hundred`(backend: Backend) throws {
         let device = try Device(backend, threads: 2)
         let (k, n) = (515, 203)
@@ -60,7 +60,7 @@ struct MatrixTests {
         #expect(results.count == 1 || fast.isEmpty)
     }
 
-    @Test(arguments: fast)
+    @Test(arguments: tested)
     func `cutting k into accumulating calls changes no bit`(backend: Backend) throws {
         let device = try Device(backend, threads: 2)
         let (m, k, n) = (21, 700, 40)
@@ -77,7 +77,7 @@ struct MatrixTests {
     }
 
     /// Products of two rounded operands are exact in float32's fused steps, so the bound is that of the float32 product.
-    @Test(arguments: fast, [1, 3, 4, 5, 12, 13, 31, 97])
+    @Test(arguments: tested, [1, 3, 4, 5, 12, 13, 31, 97])
     func `a bfloat16 product agrees with the reference that rounds the same operands`(backend: Backend, m: Int) throws {
         let device = try Device(backend, threads: 2), slow = try Device(reference, threads: 1)
         for k in [0, 1, 2, 3, 31, 32, 33, 64, 511, 513, 1030] {
@@ -117,7 +117,7 @@ struct MatrixTests {
         }
     }
 
-    @Test(arguments: fast)
+    @Test(arguments: tested)
     func `a bfloat16 row has the same bits alone and among others`(backend: Backend) throws {
         let device = try Device(backend, threads: 2), (k, n) = (515, 203)
         var noise = Noise(4)

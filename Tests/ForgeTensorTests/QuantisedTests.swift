@@ -19,7 +19,7 @@ struct QuantisedTests {
         return out.values()
     }
 
-    @Test(arguments: fast, formats)
+    @Test(arguments: tested, formats)
     func `products have the bits of the scalar form at every small count and odd alignment`(backend: Backend, format: WeightFormat) throws {
         let device = try Device(backend, threads: 2), slow = try Device(reference, threads: 1)
         for m in [1, 2, 3, 4, 5, 6, 7, 12, 13, 97] {
@@ -84,7 +84,7 @@ struct QuantisedTests {
         }
     }
 
-    @Test(arguments: Backend.present, WeightFormat.allCases)
+    @Test(arguments: Backend.present + others, WeightFormat.allCases)
     func `a packed matrix unpacks to what it stands for, and goes back as that`(backend: Backend, format: WeightFormat) throws {
         let device = try Device(backend, threads: 2)
         for (m, k, n) in [(1, 1, 1), (3, 33, 31), (5, 31, 70), (13, 64, 513), (2, 17, 1100), (4, 130, 96)] {
@@ -116,7 +116,7 @@ struct QuantisedTests {
         }
     }
 
-    @Test(arguments: Backend.present, formats) func `what is not a number stays none, in its own row and column`(backend: Backend, format: WeightFormat) throws {
+    @Test(arguments: Backend.present + others, formats) func `what is not a number stays none, in its own row and column`(backend: Backend, format: WeightFormat) throws {
         let device = try Device(backend, threads: 1), (m, k, n) = (3, 70, 5)
         var noise = Noise(14)
         var (x, w) = (noise.floats(m * k), noise.floats(n * k))

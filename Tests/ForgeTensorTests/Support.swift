@@ -1,5 +1,6 @@
 import ForgeCore
 import ForgeTensor
+import Foundation
 
 /// Uniform on [-1, 1), reproducible.
 struct Noise {
@@ -28,6 +29,10 @@ extension Device {
 
 let fast = Backend.present.filter { $0.level != .reference }
 let reference = Backend.cpu(.reference)!
+/// The kernel library that FORGE_KERNEL_LIBRARY names (packaging/cuda.sh): a GPU's, or the same source run by this processor.
+let others = ProcessInfo.processInfo.environment["FORGE_KERNEL_LIBRARY"].map { [try! Backend.cuda(library: $0)] } ?? []
+/// What is held against the reference.
+let tested = fast + others
 
 /// The largest excess of |a - b| over its bound; negative or zero is agreement.
 func excess(_ a: [Float], _ b: [Float], bound: (Int) -> Double) -> Double {

@@ -5,9 +5,15 @@ import ForgeNN
 import ForgeTensor
 import Glibc
 
+/// The processor, or what FORGE_KERNEL_LIBRARY names: a GPU's kernels (packaging/cuda.sh).
+private func chosenDevice() throws -> Device {
+    guard let library = unsafe getenv("FORGE_KERNEL_LIBRARY") else { return try Device() }
+    return try Device(.cuda(library: unsafe String(cString: library)))
+}
+
 /// Matrix products of a linear layer at training and serving row counts, and what limits them: registers, or at few rows the reading of weights from memory.
 func gemmRows(_ bench: Bench) throws {
-    let device = try Device()
+    let device = try chosenDevice()
     let bandwidth = device.measuredBandwidth()
     bench.say("read.memory", "GB/s", value: bandwidth / 1e9, ["threads": .int(Int64(device.threads))])
     for (k, n) in [(2048, 2560), (5632, 2048)] {
@@ -23,6 +29,7 @@ func gemmRows(_ bench: Bench) throws {
                 func multiply() throws {
                     turn += 1
                     try device.multiply(out, x, by: weights[turn % weights.count], workspace: workspace)
+                    try device.finish()
                 }
                 for _ in weights { try multiply() }
                 let work = 2 * Double(m * k * n), rates = try repeated(for: 0.4, multiply).map { work / $0 / 1e9 }
@@ -38,11 +45,13 @@ func trainingRows(_ bench: Bench) throws {
     let shapes: [String: [Int]] = [
         "1M": [128, 4, 4, 2, 344, 1024, 256, 32], "12M": [320, 8, 5, 5, 864, 4096, 256, 16], "30M": [512, 8, 8, 8, 1376, 8192, 512, 8],
         "110M": [768, 12, 12, 12, 2048, 32000, 512, 4],
+        // For a GPU.
+        "124M": [768, 12, 12, 12, 2048, 50304, 1024, 32], "1.5B": [2048, 28, 16, 16, 5504, 50304, 2048, 4],
     ]
     guard let name = bench.words.first, let shape = shapes[name], let precision = bench.words.dropFirst().first.flatMap(Precision.init) else {
         throw Fault(.request, "bench.usage", "cannot tell what to train", remedy: "forge-bench training SCRATCH \(shapes.keys.sorted().joined(separator: "|")) f32|bf16")
     }
-    let device = try Device(), (sequence, sequences) = (shape[6], shape[7]), rows = sequence * sequences
+    let device = try chosenDevice(), (sequence, sequences) = (shape[6], shape[7]), rows = sequence * sequences
     let config = MistralConfig(
         vocabulary: shape[5], width: shape[0], feedForward: shape[4], layers: shape[1], queryHeads: shape[2], kvHeads: shape[3], contextMax: sequence, tiedEmbeddings: true)
     let table = ParameterTable(config)
@@ -64,6 +73,7 @@ func trainingRows(_ bench: Bench) throws {
         try device.adamw(
             parameters.flat, m: first.flat, v: second.flat, gradient: gradients.flat,
             step: AdamWStep(rate: 1e-3, beta1: 0.9, beta2: 0.95, eps: 1e-8, decay: 0.1, number: number, scale: Float(min(1, 1 / norm))))
+        try device.finish()
     }
     let peak = device.measuredPeak(precision: precision)
     for _ in 0..<2 { try step() }
@@ -104,7 +114,7 @@ func adapterRows(_ bench: Bench) throws {
     guard let format = bench.words.first.flatMap(WeightFormat.init), let precision = bench.words.dropFirst().first.flatMap(Precision.init) else {
         throw Fault(.request, "bench.usage", "cannot tell what to train", remedy: "forge-bench adapters SCRATCH f32|bf16|q8|q4 f32|bf16")
     }
-    let device = try Device(), rows = 512, table = ParameterTable(tinyLlama, adapters: AdapterConfig(rank: 16, alpha: 32))
+    let device = try chosenDevice(), rows = 512, table = ParameterTable(tinyLlama, adapters: AdapterConfig(rank: 16, alpha: 32))
     let adapters = try Parameters(table, on: device), gradients = try Parameters(table, on: device)
     let first = try Parameters(table, on: device), second = try Parameters(table, on: device)
     adapters.initialise(seed: 1)
@@ -120,6 +130,7 @@ func adapterRows(_ bench: Bench) throws {
         try device.adamw(
             adapters.flat, m: first.flat, v: second.flat, gradient: gradients.flat,
             step: AdamWStep(rate: 1e-4, beta1: 0.9, beta2: 0.95, eps: 1e-8, decay: 0, number: number, scale: 1))
+        try device.finish()
     }
     let peak = device.measuredPeak(precision: precision)
     try step()
@@ -157,7 +168,7 @@ func servingRows(_ bench: Bench) throws {
         throw Fault(.request, "bench.usage", "cannot tell how to keep the weights", remedy: "forge-bench serving SCRATCH f32|bf16|q8|q4")
     }
     let config = tinyLlama
-    let device = try Device(), limits = Scheduler.Limits(tokensPerStep: 512, sequencesMax: 16)
+    let device = try chosenDevice(), limits = Scheduler.Limits(tokensPerStep: 512, sequencesMax: 16)
     let pass = try ForwardPass(randomWeights(format, on: device), on: device, blocks: 16 * 40, blockSize: 16, limits: limits)
     /// `sequences` sequences of `length` tokens, of which the last `fresh` are new.
     func batch(_ sequences: Int, length: Int, fresh: Int) -> StepBatch {

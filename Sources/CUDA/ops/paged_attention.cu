@@ -1,0 +1,145 @@
+// Attention of new tokens over keys and values kept in blocks (Kwon et al. 2023, arXiv:2309.06180), cut along the positions (Dao et al. 2023,
+// Flash-Decoding) so that few rows still keep a GPU busy.
+//
+// A chunk is always 256 positions counted from 0: one block sums a row's chunk for a kv head and all the query heads that read it, and a second
+// kernel adds the chunks in order. Neither the other rows nor the size of a block shows in a result.
+
+enum { fk_paged_chunk = 256, fk_paged_heads = 8 };
+
+struct fk_paged_job {
+    float *out, *parts;  // parts[row][head][chunk]: the largest score, the sum, and d elements
+    const float *q, *k, *v;
+    const int32_t *block_table, *row_of, *position;
+    fk_paged_shape a;
+    int64_t first_row, chunks;
+    int32_t whole;  // rows of the pools start at multiples of 16 bytes
+};
+
+FK_KERNEL(fk_paged_parts, fk_paged_job, 128) {
+    const fk_paged_shape &a = job.a;
+    fk_arena arena;
+    const auto query = arena.take<float>(fk_paged_heads * 256), scores = arena.take<float>(fk_paged_heads * fk_paged_chunk), room = arena.take<float>(4);
+    const auto places = arena.take<int64_t>(fk_paged_chunk);
+    const int64_t chunk = fk_block() % job.chunks, kv = fk_block() / job.chunks % a.kv_heads, row = fk_block() / job.chunks / a.kv_heads, t = job.first_row + row;
+    const int64_t d = a.head_dim, group = a.q_heads / a.kv_heads, last = job.position[t], p0 = chunk * fk_paged_chunk;
+    const int64_t first = a.window ? fk_max(0, last - a.window + 1) : 0;
+    if (p0 > last || p0 + fk_paged_chunk <= first) return;
+    const int32_t *table = job.block_table + job.row_of[t] * a.table_stride;
+    const int count = (int)fk_min(fk_paged_chunk, last + 1 - p0);
+    for (int i = fk_thread(); i < count; i += 128) {
+        const int64_t p = p0 + i;
+        places[i] = (((int64_t)table[p / a.block_size] * a.block_size + p % a.block_size) * a.kv_heads + kv) * d;
+    }
+    const int lane = fk_thread() % 8;  // of the eight threads that share a key
+    for (int64_t h0 = kv * group; h0 < (kv + 1) * group; h0 += fk_paged_heads) {
+        const int heads = (int)fk_min(fk_paged_heads, (kv + 1) * group - h0);
+        fk_sync();
+        for (int i = fk_thread(); i < heads * 256; i += 128) query[i] = i % 256 < d ? job.q[t * a.q_stride + (h0 + i / 256) * d + i % 256] * a.scale : 0.0f;
+        fk_sync();
+        // All threads go through the loop together: the sums below are a warp's.
+        for (int i0 = 0; i0 < count; i0 += 16) {
+            const int i = i0 + fk_thread() / 8;
+            const bool here = i < count && p0 + i >= first;
+            const float *key = here ? job.k + (int64_t)places[i] : job.k;
+            float dot[fk_paged_heads] = {};
+            for (int e = 4 * lane; e < d; e += 32) {
+                float k[4] = {};
+                if (here && job.whole) {
+                    const float4 four = *(const float4 *)(key + e);
+                    k[0] = four.x, k[1] = four.y, k[2] = four.z, k[3] = four.w;
+                } else if (here) {
+                    for (int j = 0; j < 4; j++) k[j] = e + j < d ? key[e + j] : 0.0f;
+                }
+#pragma unroll
+                for (int h = 0; h < fk_paged_heads; h++)
+                    if (h < heads) {
+                        const float4 x = fk_as<float4>(query + (h * 256 + e))[0];
+                        dot[h] = fk_fma(x.w, k[3], fk_fma(x.z, k[2], fk_fma(x.y, k[1], fk_fma(x.x, k[0], dot[h]))));
+                    }
+            }
+#pragma unroll
+            for (int h = 0; h < fk_paged_heads; h++)
+                if (h < heads) {
+                    for (int mask = 4; mask; mask >>= 1) dot[h] = dot[h] + fk_shuffle_xor(dot[h], mask);
+                    if (lane == 0 && i < count) scores[h * fk_paged_chunk + i] = here ? dot[h] : -INFINITY;
+                }
+        }
+        fk_sync();
+        float largest[fk_paged_heads], total[fk_paged_heads];
+#pragma unroll
+        for (int h = 0; h < fk_paged_heads; h++) {
+            if (h >= heads) continue;
+            float top = -INFINITY, sum = 0.0f;
+            for (int i = fk_thread(); i < count; i += 128) top = fmaxf(top, scores[h * fk_paged_chunk + i]);
+            top = fk_block_max(top, room);
+            for (int i = fk_thread(); i < count; i += 128) {
+                const float p = fk_exp(scores[h * fk_paged_chunk + i] - top);
+                scores[h * fk_paged_chunk + i] = p;
+                sum = sum + p;
+            }
+            largest[h] = top, total[h] = fk_block_sum(sum, room);
+        }
+        fk_sync();
+        for (int e = fk_thread(); e < d; e += 128) {
+            float sum[fk_paged_heads] = {};
+#pragma unroll 4
+            for (int i = 0; i < count; i++) {
+                const float v = job.v[(int64_t)places[i] + e];
+#pragma unroll
+                for (int h = 0; h < fk_paged_heads; h++)
+                    if (h < heads) sum[h] = fk_fma(scores[h * fk_paged_chunk + i], v, sum[h]);
+            }
+#pragma unroll
+            for (int h = 0; h < fk_paged_heads; h++)
+                if (h < heads) job.parts[((row * a.q_heads + h0 + h) * job.chunks + chunk) * (d + 2) + 2 + e] = sum[h];
+        }
+        if (fk_thread() == 0)
+#pragma unroll
+            for (int h = 0; h < fk_paged_heads; h++)
+                if (h < heads) {
+                    float *part = job.parts + ((row * a.q_heads + h0 + h) * job.chunks + chunk) * (d + 2);
+                    part[0] = largest[h], part[1] = total[h];
+                }
+    }
+}
+
+/// A row's head: its chunks in order.
+FK_KERNEL(fk_paged_whole, fk_paged_job, 128) {
+    const fk_paged_shape &a = job.a;
+    const int64_t row = fk_block() / a.q_heads, h = fk_block() % a.q_heads, t = job.first_row + row, d = a.head_dim, last = job.position[t];
+    const int64_t first = (a.window ? fk_max(0, last - a.window + 1) : 0) / fk_paged_chunk, end = fk_min(job.chunks, last / fk_paged_chunk + 1);
+    const float *parts = job.parts + fk_block() * job.chunks * (d + 2);
+    float top = -INFINITY, total = 0.0f;
+    for (int64_t c = first; c < end; c++) top = fmaxf(top, parts[c * (d + 2)]);
+    for (int64_t c = first; c < end; c++) total = fk_fma(parts[c * (d + 2) + 1], fk_exp(parts[c * (d + 2)] - top), total);
+    for (int64_t e = fk_thread(); e < d; e += 128) {
+        float sum = 0.0f;
+        for (int64_t c = first; c < end; c++) sum = fk_fma(parts[c * (d + 2) + 2 + e], fk_exp(parts[c * (d + 2)] - top), sum);
+        job.out[t * a.o_stride + h * d + e] = sum / total;
+    }
+}
+
+#if !FK_DEVICE_PASS
+static fk_status fk_paged_attn_cuda(float *out, const float *q, const float *kpool, const float *vpool, const int32_t *block_table, const int32_t *row_of, const int32_t *position,
+                                    const fk_paged_shape *a, fk_stream s) {
+    if (a->tokens < 0 || a->kv_heads < 1 || a->q_heads < 1 || a->q_heads % a->kv_heads) return FK_BAD_SHAPE;
+    if (a->head_dim < 1 || a->head_dim > 256 || a->block_size < 1 || a->window < 0) return FK_BAD_SHAPE;
+    if (a->q_stride < a->q_heads * a->head_dim || a->o_stride < a->q_heads * a->head_dim) return FK_BAD_SHAPE;
+    fk_paged_job job = {};
+    job.out = out, job.q = q, job.k = kpool, job.v = vpool, job.block_table = block_table, job.row_of = row_of, job.position = position, job.a = *a;
+    job.chunks = fk_max(1, fk_ceil(a->table_stride * a->block_size, fk_paged_chunk));
+    job.whole = a->head_dim % 4 == 0 && ((uintptr_t)kpool | (uintptr_t)vpool) % 16 == 0;
+    // Rows by as many at a time as 256 MiB of parts have room for.
+    const int64_t row_bytes = a->q_heads * job.chunks * (a->head_dim + 2) * 4, rows = fk_max(1, fk_min(a->tokens, ((int64_t)256 << 20) / row_bytes));
+    void *parts;
+    fk_status status = fk_scratch(&parts, s, (size_t)(rows * row_bytes));
+    job.parts = (float *)parts;
+    for (job.first_row = 0; status == FK_OK && job.first_row < a->tokens; job.first_row += rows) {
+        const int64_t some = fk_min(rows, a->tokens - job.first_row);
+        const size_t shared = (fk_paged_heads * 256 + fk_paged_heads * fk_paged_chunk + 4) * 4 + fk_paged_chunk * 8;
+        status = fk_launch(s, fk_paged_parts, some * a->kv_heads * job.chunks, 1, shared, job);
+        if (status == FK_OK) status = fk_launch(s, fk_paged_whole, some * a->q_heads, 1, 0, job);
+    }
+    return status;
+}
+#endif

@@ -1,0 +1,107 @@
+// Root-mean-square normalisation over the last axis: Zhang & Sennrich 2019 (arXiv:1910.07467), eq. 4.
+//
+// A row of up to 1,024 is one warp's, a longer one a block's; how a row is summed depends on its length alone.
+
+struct fk_rmsnorm_job {
+    float *out, *sum, *rstd;
+    const float *x, *add, *w;
+    int64_t n, d;
+    float eps;
+};
+
+/// Row r by the threads first, first + step, …; `total` sums over all of them.
+template <class Total> FK_FN void fk_rmsnorm_row(const fk_rmsnorm_job &job, int64_t r, int first, int step, Total total) {
+    const float *x = job.x + r * job.d, *add = job.add ? job.add + r * job.d : nullptr;
+    float *sum = job.sum ? job.sum + r * job.d : nullptr;
+    float squares = 0.0f;
+    for (int64_t i = first; i < job.d; i += step) {
+        const float value = add ? x[i] + add[i] : x[i];
+        if (sum) sum[i] = value;
+        squares = fk_fma(value, value, squares);
+    }
+    const float scale = 1.0f / sqrtf(total(squares) / (float)job.d + job.eps);
+    // A thread reads what it wrote itself: no barrier stands between.
+    const float *from = sum ? sum : x;
+    for (int64_t i = first; i < job.d; i += step) job.out[r * job.d + i] = from[i] * scale * job.w[i];
+    if (first == 0 && job.rstd) job.rstd[r] = scale;
+}
+
+FK_KERNEL(fk_rmsnorm_fwd_warps, fk_rmsnorm_job, 256) {
+    const int64_t r = fk_block() * 8 + fk_warp();
+    if (r >= job.n) return;
+    fk_rmsnorm_row(job, r, fk_lane(), 32, [](float x) { return fk_warp_sum(x); });
+}
+
+FK_KERNEL(fk_rmsnorm_fwd_blocks, fk_rmsnorm_job, 256) {
+    fk_arena arena;
+    const auto room = arena.take<float>(8);
+    fk_rmsnorm_row(job, fk_block(), fk_thread(), 256, [&](float x) { return fk_block_sum(x, room); });
+}
+
+struct fk_rmsnorm_bwd_job {
+    float *dx, *dw;
+    const float *dy, *x, *w, *rstd;
+    int64_t n, d;
+    int32_t add_dx;
+};
+
+template <class Total> FK_FN void fk_rmsnorm_bwd_row(const fk_rmsnorm_bwd_job &job, int64_t r, int first, int step, Total total) {
+    const float *dy = job.dy + r * job.d, *x = job.x + r * job.d;
+    float *dx = job.dx + r * job.d;
+    float dot = 0.0f;
+    for (int64_t i = first; i < job.d; i += step) dot = fk_fma(dy[i] * job.w[i], x[i], dot);
+    const float scale = job.rstd[r], pull = total(dot) / (float)job.d * scale * scale;
+    for (int64_t i = first; i < job.d; i += step) {
+        const float value = scale * (dy[i] * job.w[i] - x[i] * pull);
+        dx[i] = job.add_dx ? dx[i] + value : value;
+    }
+}
+
+FK_KERNEL(fk_rmsnorm_bwd_warps, fk_rmsnorm_bwd_job, 256) {
+    const int64_t r = fk_block() * 8 + fk_warp();
+    if (r >= job.n) return;
+    fk_rmsnorm_bwd_row(job, r, fk_lane(), 32, [](float x) { return fk_warp_sum(x); });
+}
+
+FK_KERNEL(fk_rmsnorm_bwd_blocks, fk_rmsnorm_bwd_job, 256) {
+    fk_arena arena;
+    const auto room = arena.take<float>(8);
+    fk_rmsnorm_bwd_row(job, fk_block(), fk_thread(), 256, [&](float x) { return fk_block_sum(x, room); });
+}
+
+/// Thirty-two columns of dw: warp v takes rows v, v + 8, …, and the eight sums are added in the order of v.
+FK_KERNEL(fk_rmsnorm_bwd_columns, fk_rmsnorm_bwd_job, 256) {
+    fk_arena arena;
+    const auto room = arena.take<float>(256);
+    const int64_t i = fk_block() * 32 + fk_lane();
+    float sum = 0.0f;
+    if (i < job.d)
+        for (int64_t r = fk_warp(); r < job.n; r += 8) sum = fk_fma(job.dy[r * job.d + i], job.x[r * job.d + i] * job.rstd[r], sum);
+    room[fk_thread()] = sum;
+    fk_sync();
+    if (fk_warp() || i >= job.d) return;
+    float all = job.dw[i];
+    for (int v = 0; v < 8; v++) all = all + (float)room[32 * v + fk_lane()];
+    job.dw[i] = all;
+}
+
+#if !FK_DEVICE_PASS
+static fk_status fk_rmsnorm_fwd_cuda(float *out, float *sum, float *rstd, const float *x, const float *add, const float *w, int64_t n, int64_t d, float eps, fk_stream s) {
+    if (n < 0 || d < 1 || (add && !sum)) return FK_BAD_SHAPE;
+    const fk_rmsnorm_job job = {out, sum, rstd, x, add, w, n, d, eps};
+    if (d <= 1024) return fk_launch(s, fk_rmsnorm_fwd_warps, fk_ceil(n, 8), 1, 0, job);
+    return fk_launch(s, fk_rmsnorm_fwd_blocks, n, 1, 32, job);
+}
+
+static fk_status fk_rmsnorm_bwd_cuda(float *dx, float *dw, const float *dy, const float *x, const float *w, const float *rstd, int64_t n, int64_t d, int32_t add_dx, fk_stream s) {
+    if (n < 0 || d < 1 || (add_dx && dx == dy)) return FK_BAD_SHAPE;
+    const fk_rmsnorm_bwd_job job = {dx, dw, dy, x, w, rstd, n, d, add_dx};
+    // First: dx may be written over dy.
+    if (dw) {
+        const fk_status status = fk_launch(s, fk_rmsnorm_bwd_columns, fk_ceil(d, 32), 1, 1024, job);
+        if (status != FK_OK) return status;
+    }
+    if (d <= 1024) return fk_launch(s, fk_rmsnorm_bwd_warps, fk_ceil(n, 8), 1, 0, job);
+    return fk_launch(s, fk_rmsnorm_bwd_blocks, n, 1, 32, job);
+}
+#endif
