@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Training speed of PyTorch on a decoder of Mistral's shape: what Forge's training is held against.
 
-    torch_training.py SHAPE MODE THREADS [SECONDS]
+    torch_training.py SHAPE MODE THREADS|cuda [SECONDS]
 
 SHAPE is one of the rows below; MODE is `f32`, `autocast`, `bf16` (weights and all), each with `+compile` if wished. Prints one JSON object: tokens/s
-of the median step, loss of the last, peak resident memory. The model is what a careful user writes: fused scaled_dot_product_attention, fused AdamW,
+of the median step, loss of the last, peak memory (resident, or the GPU's). The model is what a careful user writes: fused scaled_dot_product_attention, fused AdamW,
 cross-entropy over all rows, tied embeddings; no data loading, random tokens.
 """
 import json, resource, sys, time
@@ -18,6 +18,8 @@ SHAPES = {
     "12M": (320, 8, 5, 5, 864, 4096, 256, 16),
     "30M": (512, 8, 8, 8, 1376, 8192, 512, 8),
     "110M": (768, 12, 12, 12, 2048, 32000, 512, 4),
+    "124M": (768, 12, 12, 12, 2048, 50304, 1024, 32),
+    "1.5B": (2048, 28, 16, 16, 5504, 50304, 2048, 4),
 }
 
 
@@ -68,28 +70,31 @@ class Decoder(nn.Module):
 
 
 def main():
-    shape, mode, threads = sys.argv[1], sys.argv[2], int(sys.argv[3])
+    shape, mode = sys.argv[1:3]
+    device, threads = ("cuda", 1) if sys.argv[3] == "cuda" else ("cpu", int(sys.argv[3]))
     seconds = float(sys.argv[4]) if len(sys.argv) > 4 else 10.0
     torch.set_num_threads(threads)
     torch.manual_seed(1)
     *sizes, batch = SHAPES[shape]
-    model = Decoder(*sizes)
+    model = Decoder(*sizes).to(device)
     precision, _, compiled = mode.partition("+")
     if precision == "bf16":
         model = model.to(torch.bfloat16)
     step_model = torch.compile(model) if compiled else model
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, betas=(0.9, 0.95), weight_decay=0.1, fused=True)
     vocabulary, sequence = sizes[5], sizes[6]
-    ids = torch.randint(vocabulary, (batch, sequence + 1))
+    ids = torch.randint(vocabulary, (batch, sequence + 1), device=device)
     x, y = ids[:, :-1].contiguous(), ids[:, 1:].contiguous()
 
     def step():
-        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "autocast"):
+        with torch.autocast(device, torch.bfloat16, enabled=precision == "autocast"):
             loss = step_model(x, y)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad()
+        if device == "cuda":
+            torch.cuda.synchronize()
         return loss
 
     for _ in range(2):
@@ -103,7 +108,7 @@ def main():
     print(json.dumps({
         "shape": shape, "mode": mode, "threads": threads, "parameters": sum(p.numel() for p in model.parameters()), "steps": len(times),
         "tokens_per_second": batch * sequence / times[len(times) // 2], "loss": loss.item(),
-        "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, "peer": f"torch {torch.__version__}",
+        "peak_bytes": torch.cuda.max_memory_allocated() if device == "cuda" else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, "peer": f"torch {torch.__version__}",
     }))
 
 
