@@ -74,7 +74,7 @@ package final class Decoder {
         mode = gradients == nil ? .evaluate : .train
         let tape = try Tape(capacity: rows, precision: precision, on: device)
         let rotation = try Rotation(config, positions: min(rows, config.contextMax), on: device)
-        let shape = AttentionShape(queryHeads: config.queryHeads, kvHeads: config.kvHeads, headDim: config.headDim, window: config.window ?? 0)
+        let shape = AttentionShape(queryHeads: config.queryHeads, kvHeads: config.kvHeads, headDim: config.headDim, window: config.window ?? 0, precision: precision)
         var stream = weights.embed(on: tape)
         var branch: Buffer?
         func record(_ layer: Int) {

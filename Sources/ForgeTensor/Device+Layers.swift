@@ -17,13 +17,16 @@ package struct AttentionShape: Hashable, Sendable {
     /// Keys a query sees at most, itself included; 0 is no limit.
     package var window: Int
     package var scale: Float
+    /// With `.bf16` operands may be rounded before they are multiplied, where that is faster: on a GPU.
+    package var precision: Precision
 
-    package init(queryHeads: Int, kvHeads: Int, headDim: Int, window: Int = 0, scale: Float? = nil) {
+    package init(queryHeads: Int, kvHeads: Int, headDim: Int, window: Int = 0, scale: Float? = nil, precision: Precision = .f32) {
         self.queryHeads = queryHeads
         self.kvHeads = kvHeads
         self.headDim = headDim
         self.window = window
         self.scale = scale ?? 1 / Float(headDim).squareRoot()
+        self.precision = precision
     }
 }
 
@@ -114,7 +117,8 @@ extension Device {
         precondition(k.layout == v.layout && q.rows == k.rows && q.rows == out.rows && lengths.capacity > sequences, "attention: a row a token")
         return fk_attn_shape(
             tokens: Int64(q.rows), sequences: Int64(sequences), q_heads: Int64(shape.queryHeads), kv_heads: Int64(shape.kvHeads), head_dim: Int64(shape.headDim),
-            q_stride: Int64(q.layout.stride), kv_stride: Int64(k.layout.stride), o_stride: Int64(out.layout.stride), window: Int64(shape.window), scale: shape.scale)
+            q_stride: Int64(q.layout.stride), kv_stride: Int64(k.layout.stride), o_stride: Int64(out.layout.stride), window: Int64(shape.window), scale: shape.scale,
+            flags: Int32(shape.precision.flag))
     }
 
     func same(_ a: Tensor, _ b: Tensor) -> Bool {

@@ -188,7 +188,7 @@ static void attention(const fk_ops *t, fk_stream s) {
                     cu[0] = 0;
                     for (int i = 0; i < 4; i++) cu[i + 1] = cu[i] + (int32_t)lengths[l][i];
                     const int64_t n = cu[4], kv = 2, q = kv * group;
-                    const fk_attn_shape shape = {n, 4, q, kv, d, q * d, kv * d, q * d, window, 0.3f};
+                    const fk_attn_shape shape = {n, 4, q, kv, d, q * d, kv * d, q * d, window, 0.3f, group % 2 ? FK_BF16 : 0};
                     float *queries = floats(n * q * d), *keys = floats(n * kv * d), *values = floats(n * kv * d), *out = floats(n * q * d), *lse = floats(n * q);
                     fk_status status = t->attn_fwd(out, lse, queries, keys, values, cu, &shape, s);
                     if (status == FK_OK)

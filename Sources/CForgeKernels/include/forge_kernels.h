@@ -97,6 +97,7 @@ typedef struct fk_attn_shape {
     int64_t q_stride, kv_stride, o_stride;  // elements from one row to the next
     int64_t window;              // a query sees at most this many keys, itself included; 0 is no limit
     float scale;                 // usually 1/sqrt(d)
+    int32_t flags;               // FK_BF16: q, k, v, dout and the probabilities may be rounded to bfloat16 before they are multiplied; sums are float32
 } fk_attn_shape;
 
 /// Attention of new tokens over keys and values kept in blocks (serving).

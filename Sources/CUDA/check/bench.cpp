@@ -188,18 +188,19 @@ static void layers() {
 }
 
 static void attention() {
-    for (const int64_t d : {64, 128}) {
-        Memory memory;
-        const int64_t length = 4096, sequences = 4, q = 32, kv = 8, n = length * sequences;
-        const fk_attn_shape shape = {n, sequences, q, kv, d, q * d, kv * d, q * d, 0, 0.1f};
-        const int32_t *cu = memory.ints({0, 4096, 8192, 12288, 16384});
-        const float *Q = memory.floats(n * q * d), *K = memory.floats(n * kv * d), *V = memory.floats(n * kv * d), *dout = memory.floats(n * q * d);
-        float *out = memory.floats(n * q * d), *lse = memory.floats(n * q), *delta = memory.floats(n * q);
-        float *dq = memory.floats(n * q * d), *dk = memory.floats(n * kv * d), *dv = memory.floats(n * kv * d);
-        const double work = 4.0 * (double)d * (double)length * (double)length / 2 * (double)(q * sequences);
-        flops(of("attention f32, 4 x 4096, 32 heads of", {d}), timed([&](int) { return table->attn_fwd(out, lse, Q, K, V, cu, &shape, stream); }), work, peak_f32);
-        flops("  backward", timed([&](int) { return table->attn_bwd(dq, dk, dv, delta, dout, Q, K, V, out, lse, cu, &shape, stream); }), 2.5 * work, peak_f32);
-    }
+    for (const int32_t flags : {FK_BF16, 0})
+        for (const int64_t d : {64, 128}) {
+            Memory memory;
+            const int64_t length = 4096, sequences = 4, q = 32, kv = 8, n = length * sequences;
+            const fk_attn_shape shape = {n, sequences, q, kv, d, q * d, kv * d, q * d, 0, 0.1f, flags};
+            const int32_t *cu = memory.ints({0, 4096, 8192, 12288, 16384});
+            const float *Q = memory.floats(n * q * d), *K = memory.floats(n * kv * d), *V = memory.floats(n * kv * d), *dout = memory.floats(n * q * d);
+            float *out = memory.floats(n * q * d), *lse = memory.floats(n * q), *delta = memory.floats(n * q);
+            float *dq = memory.floats(n * q * d), *dk = memory.floats(n * kv * d), *dv = memory.floats(n * kv * d);
+            const double work = 4.0 * (double)d * (double)length * (double)length / 2 * (double)(q * sequences);
+            flops(of(flags ? "attention bf16, 4 x 4096, 32 heads of" : "attention f32, 4 x 4096, 32 heads of", {d}), timed([&](int) { return table->attn_fwd(out, lse, Q, K, V, cu, &shape, stream); }), work, flags ? peak_bf16 : peak_f32);
+            flops("  backward", timed([&](int) { return table->attn_bwd(dq, dk, dv, delta, dout, Q, K, V, out, lse, cu, &shape, stream); }), 2.5 * work, flags ? peak_bf16 : peak_f32);
+        }
     for (const int64_t rows : {1, 64}) {
         Memory memory;
         const int64_t d = 128, q = 32, kv = 8, context = 4096, block = 16, places = context / block;

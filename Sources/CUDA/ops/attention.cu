@@ -238,6 +238,8 @@ FK_ATTN_KERNELS(64)
 FK_ATTN_KERNELS(128)
 FK_ATTN_KERNELS(256)
 
+#include "attention_bf16.cu"
+
 #if !FK_DEVICE_PASS
 static bool fk_attn_bad(const fk_attn_shape *a) {
     if (a->tokens < 0 || a->sequences < 0 || a->kv_heads < 1 || a->q_heads < 1 || a->q_heads % a->kv_heads) return true;
@@ -255,6 +257,7 @@ static int64_t fk_attn_blocks(const fk_attn_shape *a) { return a->tokens == 0 ? 
 
 static fk_status fk_attn_fwd_cuda(float *out, float *lse, const float *q, const float *k, const float *v, const int32_t *cu, const fk_attn_shape *a, fk_stream s) {
     if (fk_attn_bad(a)) return FK_BAD_SHAPE;
+    if (fk_half_takes(a)) return fk_half_fwd(out, lse, q, k, v, cu, a, s);
     const fk_attn_kernels kernels = fk_attn_for(a->head_dim);
     fk_attn_job job = {};
     job.out = out, job.lse = lse, job.q = q, job.k = k, job.v = v, job.cu = cu, job.trouble = fk_trouble(s), job.a = *a;
@@ -270,6 +273,7 @@ static fk_status fk_attn_bwd_cuda(float *dq, float *dk, float *dv, float *delta,
     job.trouble = fk_trouble(s), job.a = *a;
     const size_t shared = (size_t)(3 * kernels.d + fk_attn_rows) * fk_attn_pitch * 4;
     fk_status status = fk_launch(s, fk_attn_delta, fk_ceil(a->tokens * a->q_heads, 8), 1, 0, job);
+    if (status == FK_OK && fk_half_takes(a)) return fk_half_bwd(dq, dk, dv, delta, dout, q, k, v, lse, cu, a, s);
     if (status == FK_OK) status = fk_launch(s, *kernels.dq, fk_attn_blocks(a) * a->q_heads, 1, shared, job);
     return status == FK_OK ? fk_launch(s, *kernels.dkv, fk_attn_blocks(a) * a->kv_heads, 1, shared, job) : status;
 }
