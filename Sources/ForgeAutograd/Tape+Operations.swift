@@ -145,7 +145,7 @@ extension Tape {
         let (vocabulary, width) = (weight.value.rows, weight.value.columns)
         let logp = value(columns: 1)
         let packed = workspace(Device.packedCount(k: width, n: vocabulary))
-        let scratch = workspace(Device.crossEntropyWorkspace(width: width, vocabulary: vocabulary))
+        let scratch = workspace(device.crossEntropyWorkspace(width: width, vocabulary: vocabulary))
         guard mode == .train else {
             record("cross-entropy", [x, logp, packed, scratch]) { (tape) throws(Fault) in
                 try tape.device.pack(tape[packed], from: weight.value, as: .weight, precision: tape.precision)

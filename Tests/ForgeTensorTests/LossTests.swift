@@ -11,7 +11,7 @@ struct LossTests {
         let packed = try device.tensor(rows: 1, columns: Device.packedCount(k: d, n: v)), plain = try device.tensor(rows: 1, columns: Device.packedCount(k: v, n: d))
         try device.pack(packed, from: w, as: .weight)
         try device.pack(plain, from: w, as: .plain)
-        let workspace = try device.tensor(rows: 1, columns: Device.crossEntropyWorkspace(width: d, vocabulary: v))
+        let workspace = try device.tensor(rows: 1, columns: device.crossEntropyWorkspace(width: d, vocabulary: v))
         try device.linearCrossEntropy(
             logp: logp, dx: dx, dw: dw, x: x, packed: packed, packedPlain: plain, targets: targets, vocabulary: v, weight: weight, workspace: workspace)
         let alone = try device.zeros(n, 1)

@@ -237,7 +237,7 @@ typedef struct fk_ops {
     /// logp[n] = logit[target] - logsumexp(logits), 0 where target < 0 (that row is masked);
     /// if dx is not NULL: dx[n,d] = weight Σ_v (softmax - onehot) W, dw[v,d] += weight Σ_n (softmax - onehot) x, rows in
     /// order; masked rows give 0. weight is 1 / (targets of the whole optimiser step).
-    /// packed_nk: W packed FK_NK. packed_kn: W packed FK_KN (only read if dx). workspace: fk_linear_ce_workspace bytes.
+    /// packed_nk: W packed FK_NK. packed_kn: W packed FK_KN (only read if dx). workspace: fk_linear_ce_workspace bytes for FK_CE_ROWS rows or more.
     fk_status (*linear_ce)(float *logp, float *dx, float *dw, const float *x, const float *packed_nk, const float *packed_kn,
                            const int32_t *targets, int64_t n, int64_t d, int64_t vocabulary, float weight, int32_t flags,
                            void *workspace, size_t workspace_bytes, fk_stream s);
@@ -291,10 +291,15 @@ static inline size_t fk_quant_bytes(int64_t k, int64_t n, fk_quant quant) {
 }
 static inline size_t fk_quant_workspace(int64_t m, int64_t k) { return (size_t)(m * ((k + FK_BLOCK - 1) / FK_BLOCK)) * (FK_BLOCK + 8) + 64; }
 static inline int64_t fk_sumsq_partials(int64_t n) { return (n + 65535) / 65536; }
-/// Rows linear_ce works on at a time.
+/// Rows linear_ce works on at a time, at least. With room for two, four, … times as many it takes as many: a GPU wants thousands. No bit depends on it.
 #define FK_CE_ROWS 256
-static inline size_t fk_linear_ce_workspace(int64_t d, int64_t vocabulary) {
-    return (size_t)(FK_CE_ROWS * vocabulary + fk_packed_count(FK_CE_ROWS, d)) * sizeof(float) + 64;
+static inline size_t fk_linear_ce_workspace(int64_t rows, int64_t d, int64_t vocabulary) {
+    return (size_t)(rows * vocabulary + fk_packed_count(rows, d)) * sizeof(float) + 64;
+}
+static inline int64_t fk_linear_ce_rows(size_t workspace_bytes, int64_t d, int64_t vocabulary) {
+    int64_t rows = FK_CE_ROWS;
+    while (rows < 1 << 20 && fk_linear_ce_workspace(2 * rows, d, vocabulary) <= workspace_bytes) rows *= 2;
+    return rows;
 }
 
 // -- the CPU's stream, for kernels in this library -------------------------------------------------------------------

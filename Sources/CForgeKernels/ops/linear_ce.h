@@ -34,7 +34,7 @@ static fk_status FK(cross_entropy)(float *logp, float *logits, const int32_t *ta
 static fk_status FK(linear_ce)(float *logp, float *dx, float *dw, const float *x, const float *nk, const float *kn,
                                const int32_t *targets, int64_t n, int64_t d, int64_t v, float weight, int32_t flags,
                                void *workspace, size_t workspace_bytes, fk_stream s) {
-    if (workspace_bytes < fk_linear_ce_workspace(d, v)) return FK_BAD_SHAPE;
+    if (workspace_bytes < fk_linear_ce_workspace(FK_CE_ROWS, d, v)) return FK_BAD_SHAPE;
     float *logits = workspace;
     for (int64_t r = 0; r < n; r++) {
         FK(gemm)(logits, x + r * d, nk, 1, d, v, d, 1, v, flags, s);
@@ -117,10 +117,11 @@ static fk_status FK(cross_entropy)(float *logp, float *logits, const int32_t *ta
 static fk_status FK(linear_ce)(float *logp, float *dx, float *dw, const float *x, const float *nk, const float *kn,
                                const int32_t *targets, int64_t n, int64_t d, int64_t v, float weight, int32_t flags,
                                void *workspace, size_t workspace_bytes, fk_stream s) {
-    if (workspace_bytes < fk_linear_ce_workspace(d, v) || !FK(targets_fit)(targets, n, v)) return FK_BAD_SHAPE;
-    float *logits = workspace, *packed_x = logits + FK_CE_ROWS * v;
-    for (int64_t r = 0; r < n; r += FK_CE_ROWS) {
-        const int64_t rows = fk_min(FK_CE_ROWS, n - r);
+    if (workspace_bytes < fk_linear_ce_workspace(FK_CE_ROWS, d, v) || !FK(targets_fit)(targets, n, v)) return FK_BAD_SHAPE;
+    const int64_t most = fk_linear_ce_rows(workspace_bytes, d, v);
+    float *logits = workspace, *packed_x = logits + most * v;
+    for (int64_t r = 0; r < n; r += most) {
+        const int64_t rows = fk_min(most, n - r);
         FK(gemm)(logits, x + r * d, nk, rows, d, v, d, 1, v, flags, s);
         struct FK(ce_job) job = {logp + r, logits, targets + r, rows, v, weight, dx != NULL};
         fk_run(s, fk_ceil(rows, 8), FK(ce_rows), &job);

@@ -156,7 +156,7 @@ static void layers() {
     {
         Memory memory;
         const int64_t n = 4096, d = 2048, v = 32768;
-        const size_t room = fk_linear_ce_workspace(d, v);
+        const size_t room = fk_linear_ce_workspace(4096, d, v);
         std::vector<int32_t> which((size_t)n);
         for (size_t i = 0; i < which.size(); i++) which[i] = (int32_t)(i * 7 % (size_t)v);
         const float *x = memory.floats(n * d), *w = memory.floats(v * d);

@@ -325,7 +325,7 @@ static void layers() {
             std::vector<int32_t> which((size_t)n);
             for (size_t i = 0; i < which.size(); i++) which[i] = i % 3 ? (int32_t)((int64_t)i % v) : -1;
             Ints targets(which);
-            const size_t room = fk_linear_ce_workspace(d, v);
+            const size_t room = fk_linear_ce_workspace(turn % 4 ? FK_CE_ROWS : 2 * FK_CE_ROWS, d, v);
             Floats w(v * d), nk(packed_floats(d, v, bf16)), kn(packed_floats(v, d, bf16)), x(n * d), logp(n), dx(n * d), dw(v * d), workspace((int64_t)(room + 3) / 4);
             std::vector<float> their_nk(nk.host.size()), their_kn(kn.host.size());
             std::vector<char> beside(room);

@@ -48,12 +48,13 @@ static fk_status fk_cross_entropy_cuda(float *logp, float *logits, const int32_t
 
 static fk_status fk_linear_ce_cuda(float *logp, float *dx, float *dw, const float *x, const float *nk, const float *kn, const int32_t *targets, int64_t n, int64_t d, int64_t v,
                                    float weight, int32_t flags, void *workspace, size_t workspace_bytes, fk_stream s) {
-    if (n < 0 || d < 0 || v < 0 || workspace_bytes < fk_linear_ce_workspace(d, v)) return FK_BAD_SHAPE;
+    if (n < 0 || d < 0 || v < 0 || workspace_bytes < fk_linear_ce_workspace(FK_CE_ROWS, d, v)) return FK_BAD_SHAPE;
+    const int64_t most = fk_linear_ce_rows(workspace_bytes, d, v);
     // Both pieces start where a vector may: the workspace has 64 bytes to spare.
     float *logits = (float *)(((uintptr_t)workspace + 15) & ~(uintptr_t)15);
-    float *packed_x = (float *)(((uintptr_t)(logits + FK_CE_ROWS * v) + 15) & ~(uintptr_t)15);
-    for (int64_t r = 0; r < n; r += FK_CE_ROWS) {
-        const int64_t rows = fk_min(FK_CE_ROWS, n - r);
+    float *packed_x = (float *)(((uintptr_t)(logits + most * v) + 15) & ~(uintptr_t)15);
+    for (int64_t r = 0; r < n; r += most) {
+        const int64_t rows = fk_min(most, n - r);
         fk_status status = fk_gemm_cuda(logits, x + r * d, nk, rows, d, v, d, 1, v, flags, s);
         if (status == FK_OK) status = fk_ce_cuda(logp + r, logits, targets + r, rows, v, weight, dx != nullptr, s);
         if (status == FK_OK && dx) {
