@@ -30,7 +30,6 @@ using Address = unsigned long long;
 constexpr int success = 0, out_of_memory = 2;
 constexpr int attribute_processors = 16, attribute_major = 75;
 constexpr int function_shared_most = 8;
-constexpr int pointer_memory_type = 2, memory_device = 2;
 
 struct Driver {
     Result (*init)(unsigned);
@@ -48,7 +47,6 @@ struct Driver {
     Result (*host_free)(void *);
     Result (*copy_async)(Address, Address, size_t, Stream);
     Result (*clear_async)(Address, unsigned char, size_t, Stream);
-    Result (*pointer_attribute)(void *, int, Address);
     Result (*library_load)(Library *, const void *, void *, void **, unsigned, void *, void **, unsigned);
     Result (*library_kernel)(Kernel *, Library, const char *);
     Result (*kernel_set)(int, int, Kernel, Device);
@@ -69,7 +67,7 @@ const Driver &driver() {
             {(void **)&d.stream_create, "cuStreamCreate"}, {(void **)&d.stream_destroy, "cuStreamDestroy_v2"}, {(void **)&d.stream_sync, "cuStreamSynchronize"},
             {(void **)&d.mem_alloc, "cuMemAlloc_v2"}, {(void **)&d.mem_free, "cuMemFree_v2"}, {(void **)&d.host_alloc, "cuMemHostAlloc"},
             {(void **)&d.host_free, "cuMemFreeHost"}, {(void **)&d.copy_async, "cuMemcpyAsync"}, {(void **)&d.clear_async, "cuMemsetD8Async"},
-            {(void **)&d.pointer_attribute, "cuPointerGetAttribute"}, {(void **)&d.library_load, "cuLibraryLoadData"}, {(void **)&d.library_kernel, "cuLibraryGetKernel"},
+            {(void **)&d.library_load, "cuLibraryLoadData"}, {(void **)&d.library_kernel, "cuLibraryGetKernel"},
             {(void **)&d.kernel_set, "cuKernelSetAttribute"}, {(void **)&d.launch, "cuLaunchKernel"},
         };
         for (const auto &each : names)
@@ -196,9 +194,11 @@ void memory_release(void *memory, fk_stream s) {
     s->taken.erase(found);
 }
 
-bool on_device(const void *p) {
-    int type = 0;
-    return driver().pointer_attribute(&type, pointer_memory_type, (Address)p) == success && type == memory_device;
+bool on_device(const void *p, fk_stream s) {
+    const auto after = s->taken.upper_bound((Address)p);
+    if (after == s->taken.begin()) return false;
+    const auto found = std::prev(after);
+    return (Address)p < found->first + found->second;
 }
 
 fk_status memory_copy(void *to, const void *from, size_t bytes, fk_stream s) {
@@ -206,7 +206,7 @@ fk_status memory_copy(void *to, const void *from, size_t bytes, fk_stream s) {
     if (!enter(s)) return FK_DEVICE;
     const Result result = driver().copy_async((Address)to, (Address)from, bytes, s->stream);
     if (result != success) return status_of(result);
-    return on_device(to) && on_device(from) ? FK_OK : status_of(driver().stream_sync(s->stream));
+    return on_device(to, s) && on_device(from, s) ? FK_OK : status_of(driver().stream_sync(s->stream));
 }
 
 }  // namespace

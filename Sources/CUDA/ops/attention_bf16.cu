@@ -271,13 +271,6 @@ FK_HALF_KERNELS(128)
 /// Heads whose rows can be fetched by sixteen bytes; others are attended to in float32, which is nearer still.
 static bool fk_half_takes(const fk_attn_shape *a) { return a->flags & FK_BF16 && a->head_dim % 8 == 0 && a->head_dim <= 128; }
 
-/// Rounds `rows` of `wide` floats, `stride` apart, to rows of `wide`.
-static fk_status fk_half_round(uint16_t *to, const float *from, int64_t rows, int64_t wide, int64_t stride, fk_stream s) {
-    fk_round_job round = {};
-    round.to = to, round.src = from, round.rows = rows, round.k = wide, round.rs = stride, round.cs = 1, round.stride = wide;
-    return fk_launch(s, fk_round_rows, fk_ceil(rows, 32) * fk_ceil(wide, 64), 1, 32 * 65 * 4, round);
-}
-
 /// The job with its rounded operands in scratch memory; dout may be NULL.
 static fk_status fk_half_prepare(fk_attn_half_job &job, const float *q, const float *k, const float *v, const float *dout, const int32_t *cu, const fk_attn_shape *a, fk_stream s) {
     job.cu = cu, job.trouble = fk_trouble(s), job.a = *a, job.q_wide = a->q_heads * a->head_dim, job.kv_wide = a->kv_heads * a->head_dim;
@@ -286,10 +279,10 @@ static fk_status fk_half_prepare(fk_attn_half_job &job, const float *q, const fl
     if (status != FK_OK) return status;
     uint16_t *rounded = (uint16_t *)memory;
     job.q = rounded, job.up = rounded + a->tokens * job.q_wide, job.k = job.up + a->tokens * job.q_wide, job.v = job.k + a->tokens * job.kv_wide;
-    status = fk_half_round((uint16_t *)job.q, q, a->tokens, job.q_wide, a->q_stride, s);
-    if (status == FK_OK) status = fk_half_round((uint16_t *)job.k, k, a->tokens, job.kv_wide, a->kv_stride, s);
-    if (status == FK_OK) status = fk_half_round((uint16_t *)job.v, v, a->tokens, job.kv_wide, a->kv_stride, s);
-    return status == FK_OK && dout ? fk_half_round((uint16_t *)job.up, dout, a->tokens, job.q_wide, a->o_stride, s) : status;
+    status = fk_round_cuda((uint16_t *)job.q, q, a->tokens, job.q_wide, a->q_stride, 1, job.q_wide, s);
+    if (status == FK_OK) status = fk_round_cuda((uint16_t *)job.k, k, a->tokens, job.kv_wide, a->kv_stride, 1, job.kv_wide, s);
+    if (status == FK_OK) status = fk_round_cuda((uint16_t *)job.v, v, a->tokens, job.kv_wide, a->kv_stride, 1, job.kv_wide, s);
+    return status == FK_OK && dout ? fk_round_cuda((uint16_t *)job.up, dout, a->tokens, job.q_wide, a->o_stride, 1, job.q_wide, s) : status;
 }
 
 static fk_status fk_half_fwd(float *out, float *lse, const float *q, const float *k, const float *v, const int32_t *cu, const fk_attn_shape *a, fk_stream s) {

@@ -171,22 +171,37 @@ struct fk_round_job {
 /// Where group g's k begin when each begins at a multiple of 8.
 FK_FN int64_t fk_group_place(int64_t start, int64_t g) { return fk_ceil(start, 8) * 8 + 8 * g; }
 
-/// Thirty-two rows by sixty-four k, rounded; through shared memory where the source runs along the rows.
+/// Thirty-two rows by 128 k, rounded, four rows a warp: rows that run along k.
 FK_KERNEL(fk_round_rows, fk_round_job, 256) {
+    const int64_t deep = fk_ceil(job.stride, 128), row0 = fk_block() / deep * 32 + fk_warp(), k = fk_block() % deep * 128 + 4 * fk_lane();
+    if (k >= job.stride) return;
+    const bool whole = job.rs % 4 == 0 && ((uintptr_t)job.src & 15) == 0 && k + 4 <= job.k;
+    float4 four[4];
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+        const int64_t r = row0 + 8 * i;
+        const float *from = job.src + r * job.rs + k;
+        if (r >= job.rows) four[i] = make_float4(0, 0, 0, 0);
+        else if (whole) four[i] = *(const float4 *)from;
+        else four[i] = make_float4(k < job.k ? from[0] : 0.0f, k + 1 < job.k ? from[1] : 0.0f, k + 2 < job.k ? from[2] : 0.0f, k + 3 < job.k ? from[3] : 0.0f);
+    }
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+        const int64_t r = row0 + 8 * i;
+        if (r < job.rows) *(uint2 *)(job.to + r * job.stride + k) = make_uint2(fk_bf16_pair(four[i].x, four[i].y), fk_bf16_pair(four[i].z, four[i].w));
+    }
+}
+
+/// Thirty-two rows by sixty-four k, rounded, through shared memory: rows that lie side by side.
+FK_KERNEL(fk_round_turned, fk_round_job, 256) {
     fk_arena arena;
     const auto tile = arena.take<float>(32 * 65);
-    const int64_t deep = fk_ceil(fk_ceil(job.k, 8) * 8, 64), row0 = fk_block() / deep * 32, k0 = fk_block() % deep * 64;
-    if (job.cs == 1) {
-        for (int line = fk_warp(); line < 32; line += 8)
-            for (int half = 0; half < 64; half += 32) {
-                const int64_t r = row0 + line, k = k0 + half + fk_lane();
-                tile[line * 65 + half + fk_lane()] = r < job.rows && k < job.k ? job.src[r * job.rs + k * job.cs] : 0.0f;
-            }
-    } else {
-        for (int line = fk_warp(); line < 64; line += 8) {
-            const int64_t r = row0 + fk_lane(), k = k0 + line;
-            tile[fk_lane() * 65 + line] = r < job.rows && k < job.k ? job.src[r * job.rs + k * job.cs] : 0.0f;
-        }
+    const int64_t deep = fk_ceil(job.stride, 64), row0 = fk_block() / deep * 32, k0 = fk_block() % deep * 64;
+#pragma unroll
+    for (int part = 0; part < 8; part++) {
+        const int line = fk_warp() + 8 * part;
+        const int64_t r = row0 + fk_lane(), k = k0 + line;
+        tile[fk_lane() * 65 + line] = r < job.rows && k < job.k ? job.src[r * job.rs + k * job.cs] : 0.0f;
     }
     fk_sync();
     for (int line = fk_warp(); line < 32; line += 8) {
@@ -365,6 +380,14 @@ FK_KERNEL(fk_gemm_bf16_128, fk_gemm_bf16_job, 256) { fk_gemm_bf16_block<128, 128
 static int64_t fk_even(int64_t k) { return k + (k & 1); }
 static int64_t fk_eighth(int64_t k) { return fk_ceil(k, 8) * 8; }
 
+/// Rounds rows of k floats to rows of `stride`, a multiple of eight, filled up with zeroes.
+static fk_status fk_round_cuda(uint16_t *to, const float *src, int64_t rows, int64_t k, int64_t rs, int64_t cs, int64_t stride, fk_stream s) {
+    fk_round_job job = {};
+    job.to = to, job.src = src, job.rows = rows, job.k = k, job.rs = rs, job.cs = cs, job.stride = stride;
+    if (cs == 1) return fk_launch(s, fk_round_rows, fk_ceil(rows, 32) * fk_ceil(stride, 128), 1, 0, job);
+    return fk_launch(s, fk_round_turned, fk_ceil(rows, 32) * fk_ceil(stride, 64), 1, 32 * 65 * 4, job);
+}
+
 static fk_status fk_pack_cuda(float *packed, const float *src, int64_t groups, int64_t src_step, int64_t k, int64_t n, int64_t ld, fk_layout layout, fk_stream s) {
     const bool kn = layout & FK_KN;
     if (k < 0 || n < 0 || groups < 0 || groups > 65535 || ld < (kn ? n : k)) return FK_BAD_SHAPE;
@@ -407,12 +430,10 @@ static fk_status fk_gemm_cuda(float *out, const float *a, const float *packed, i
     void *rounded;
     fk_status status = fk_scratch(&rounded, s, (size_t)(m * fk_eighth(k)) * 2 + 16);
     if (status != FK_OK) return status;
-    fk_round_job round = {};
-    round.to = (uint16_t *)rounded, round.src = a, round.rows = m, round.k = k, round.rs = a_rs, round.cs = a_cs, round.stride = fk_eighth(k);
-    status = fk_launch(s, fk_round_rows, fk_ceil(m, 32) * fk_ceil(fk_eighth(k), 64), 1, 32 * 65 * 4, round);
+    status = fk_round_cuda((uint16_t *)rounded, a, m, k, a_rs, a_cs, fk_eighth(k), s);
     if (status != FK_OK) return status;
     fk_gemm_bf16_job job = {};
-    job.out = out, job.a = round.to, job.b = (const uint16_t *)packed, job.m = m, job.k = k, job.n = n, job.lda = fk_eighth(k), job.ldb = fk_even(k), job.ldo = ldo;
+    job.out = out, job.a = (const uint16_t *)rounded, job.b = (const uint16_t *)packed, job.m = m, job.k = k, job.n = n, job.lda = fk_eighth(k), job.ldb = fk_even(k), job.ldo = ldo;
     job.accumulate = flags & FK_ACCUMULATE, job.b_whole = job.ldb % 8 == 0 && (uintptr_t)packed % 16 == 0;
     return fk_launch_bf16(s, job, m);
 }

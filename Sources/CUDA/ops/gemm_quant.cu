@@ -87,10 +87,10 @@ enum { fk_quant_round_blocks = 32, fk_quant_few = 8 };
 
 /// Up to eight rows and a panel: eight warps sum four blocks each, a lane a column, and then a warp a row adds the thirty-two in order.
 template <int quant> FK_FN void fk_quant_few_block(const fk_quant_job &job) {
-    fk_arena arena;
-    const auto sums = arena.take<float2>(fk_quant_few * fk_quant_round_blocks * 32);
     const int64_t panel = fk_block(), row0 = fk_block_y() * fk_quant_few, size = fk_quant_block(quant), column = panel * FK_PANEL + fk_lane();
     const int rows = (int)fk_min(fk_quant_few, job.m - row0);
+    fk_arena arena;
+    const auto sums = arena.take<float2>(rows * fk_quant_round_blocks * 32);
     float sum = 0.0f;
     for (int64_t b0 = 0; b0 < job.blocks; b0 += fk_quant_round_blocks) {
         uint32_t w[4][8];
@@ -145,6 +145,8 @@ template <int quant> FK_FN void fk_quant_many_block(const fk_quant_job &job) {
     const int g = fk_lane() / 4, c = fk_lane() % 4;
     if (panel * FK_PANEL >= job.n) return;
     float sum[2][4][4] = {};
+    // Four blocks' reads are under way together.
+#pragma unroll 4
     for (int64_t b = 0; b < job.blocks; b++) {
         const uint8_t *block = job.packed + (panel * job.blocks + b) * size;
         uint32_t a[2][4], w[4][2];
@@ -207,7 +209,8 @@ static fk_status fk_quant_gemm_cuda(float *out, const float *x, const void *pack
     const fk_status status = fk_launch(s, fk_quant_rows, fk_ceil(m * blocks, 8), 1, 0, job);
     if (status != FK_OK) return status;
     if (m <= 2 * fk_quant_few)
-        return fk_launch(s, quant == FK_Q8 ? fk_quant_few_q8 : fk_quant_few_q4, fk_ceil(n, FK_PANEL), fk_ceil(m, fk_quant_few), fk_quant_few * fk_quant_round_blocks * 32 * 8, job);
+        return fk_launch(s, quant == FK_Q8 ? fk_quant_few_q8 : fk_quant_few_q4, fk_ceil(n, FK_PANEL), fk_ceil(m, fk_quant_few),
+                         (size_t)(fk_min(m, fk_quant_few) * fk_quant_round_blocks) * 32 * 8, job);
     return fk_launch(s, quant == FK_Q8 ? fk_quant_many_q8 : fk_quant_many_q4, fk_ceil(m, 64) * fk_ceil(n, 64), 1, 0, job);
 }
 #endif

@@ -16,12 +16,10 @@ static fk_status fk_group_gemm_cuda(float *out, const float *a, const float *pac
     void *rounded;
     fk_status status = fk_scratch(&rounded, s, (size_t)(m * fk_eighth(k)) * 2 + 16);
     if (status != FK_OK) return status;
-    fk_round_job round = {};
-    round.to = (uint16_t *)rounded, round.src = a, round.rows = m, round.k = k, round.rs = lda, round.cs = 1, round.stride = fk_eighth(k);
-    status = fk_launch(s, fk_round_rows, fk_ceil(m, 32) * fk_ceil(fk_eighth(k), 64), 1, 32 * 65 * 4, round);
+    status = fk_round_cuda((uint16_t *)rounded, a, m, k, lda, 1, fk_eighth(k), s);
     if (status != FK_OK) return status;
     fk_gemm_bf16_job job = {};
-    job.out = out, job.a = round.to, job.b = (const uint16_t *)packed, job.starts = starts, job.trouble = fk_trouble(s), job.m = m, job.k = k, job.n = n;
+    job.out = out, job.a = (const uint16_t *)rounded, job.b = (const uint16_t *)packed, job.starts = starts, job.trouble = fk_trouble(s), job.m = m, job.k = k, job.n = n;
     job.lda = fk_eighth(k), job.ldb = fk_even(k), job.ldo = ldo, job.groups = groups, job.b_group = fk_packed_count(k, n) * 2, job.accumulate = flags & FK_ACCUMULATE;
     job.b_whole = job.ldb % 8 == 0 && (uintptr_t)packed % 16 == 0;
     return fk_launch_bf16(s, job, m / groups);

@@ -39,19 +39,39 @@ FK_KERNEL(fk_rmsnorm_fwd_blocks, fk_rmsnorm_job, 256) {
 }
 
 struct fk_rmsnorm_bwd_job {
-    float *dx, *dw;
+    float *dx, *dw, *parts;
     const float *dy, *x, *w, *rstd;
     int64_t n, d;
     int32_t add_dx;
 };
 
+enum { fk_rmsnorm_kept = 32 };
+/// dx may be dy: what a thread needs again it keeps, as far as its registers go, or every read would wait for the write before it.
 template <class Total> FK_FN void fk_rmsnorm_bwd_row(const fk_rmsnorm_bwd_job &job, int64_t r, int first, int step, Total total) {
     const float *dy = job.dy + r * job.d, *x = job.x + r * job.d;
     float *dx = job.dx + r * job.d;
-    float dot = 0.0f;
-    for (int64_t i = first; i < job.d; i += step) dot = fk_fma(dy[i] * job.w[i], x[i], dot);
+    float dot = 0.0f, up[fk_rmsnorm_kept], kept[fk_rmsnorm_kept];
+#pragma unroll
+    for (int part = 0; part < fk_rmsnorm_kept; part++) {
+        const int64_t i = first + part * step;
+        up[part] = i < job.d ? dy[i] * job.w[i] : 0.0f, kept[part] = i < job.d ? x[i] : 0.0f;
+    }
+#pragma unroll
+    for (int part = 0; part < fk_rmsnorm_kept; part++) dot = fk_fma(up[part], kept[part], dot);
+    for (int64_t i = first + fk_rmsnorm_kept * step; i < job.d; i += step) dot = fk_fma(dy[i] * job.w[i], x[i], dot);
     const float scale = job.rstd[r], pull = total(dot) / (float)job.d * scale * scale;
-    for (int64_t i = first; i < job.d; i += step) {
+    if (job.add_dx)
+#pragma unroll
+        for (int part = 0; part < fk_rmsnorm_kept; part++) {
+            const int64_t i = first + part * step;
+            up[part] = scale * (up[part] - kept[part] * pull), kept[part] = i < job.d ? dx[i] : 0.0f;
+        }
+#pragma unroll
+    for (int part = 0; part < fk_rmsnorm_kept; part++) {
+        const int64_t i = first + part * step;
+        if (i < job.d) dx[i] = job.add_dx ? kept[part] + up[part] : scale * (up[part] - kept[part] * pull);
+    }
+    for (int64_t i = first + fk_rmsnorm_kept * step; i < job.d; i += step) {
         const float value = scale * (dy[i] * job.w[i] - x[i] * pull);
         dx[i] = job.add_dx ? dx[i] + value : value;
     }
@@ -69,20 +89,33 @@ FK_KERNEL(fk_rmsnorm_bwd_blocks, fk_rmsnorm_bwd_job, 256) {
     fk_rmsnorm_bwd_row(job, fk_block(), fk_thread(), 256, [&](float x) { return fk_block_sum(x, room); });
 }
 
-/// Thirty-two columns of dw: warp v takes rows v, v + 8, …, and the eight sums are added in the order of v.
+enum { fk_rmsnorm_chunk = 256 };
+/// Thirty-two columns of dw over 256 rows: warp v takes rows v, v + 8, …, and the eight sums are added in the order of v.
 FK_KERNEL(fk_rmsnorm_bwd_columns, fk_rmsnorm_bwd_job, 256) {
     fk_arena arena;
     const auto room = arena.take<float>(256);
-    const int64_t i = fk_block() * 32 + fk_lane();
+    const int64_t across = fk_ceil(job.d, 32), chunk = fk_block() / across, i = fk_block() % across * 32 + fk_lane();
+    const int64_t end = fk_min(job.n, (chunk + 1) * fk_rmsnorm_chunk);
     float sum = 0.0f;
     if (i < job.d)
-        for (int64_t r = fk_warp(); r < job.n; r += 8) sum = fk_fma(job.dy[r * job.d + i], job.x[r * job.d + i] * job.rstd[r], sum);
+#pragma unroll 8
+        for (int64_t r = chunk * fk_rmsnorm_chunk + fk_warp(); r < end; r += 8) sum = fk_fma(job.dy[r * job.d + i], job.x[r * job.d + i] * job.rstd[r], sum);
     room[fk_thread()] = sum;
     fk_sync();
     if (fk_warp() || i >= job.d) return;
-    float all = job.dw[i];
-    for (int v = 0; v < 8; v++) all = all + (float)room[32 * v + fk_lane()];
-    job.dw[i] = all;
+    float all = room[fk_lane()];
+    for (int v = 1; v < 8; v++) all = all + (float)room[32 * v + fk_lane()];
+    job.parts[chunk * job.d + i] = all;
+}
+
+/// The chunks in order.
+FK_KERNEL(fk_rmsnorm_bwd_chunks, fk_rmsnorm_bwd_job, 256) {
+    const int64_t i = fk_block() * 256 + fk_thread();
+    if (i >= job.d) return;
+    float sum = job.dw[i];
+#pragma unroll 8
+    for (int64_t chunk = 0; chunk < fk_ceil(job.n, fk_rmsnorm_chunk); chunk++) sum = sum + job.parts[chunk * job.d + i];
+    job.dw[i] = sum;
 }
 
 #if !FK_DEVICE_PASS
@@ -95,10 +128,15 @@ static fk_status fk_rmsnorm_fwd_cuda(float *out, float *sum, float *rstd, const 
 
 static fk_status fk_rmsnorm_bwd_cuda(float *dx, float *dw, const float *dy, const float *x, const float *w, const float *rstd, int64_t n, int64_t d, int32_t add_dx, fk_stream s) {
     if (n < 0 || d < 1 || (add_dx && dx == dy)) return FK_BAD_SHAPE;
-    const fk_rmsnorm_bwd_job job = {dx, dw, dy, x, w, rstd, n, d, add_dx};
+    fk_rmsnorm_bwd_job job = {dx, dw, nullptr, dy, x, w, rstd, n, d, add_dx};
     // First: dx may be written over dy.
     if (dw) {
-        const fk_status status = fk_launch(s, fk_rmsnorm_bwd_columns, fk_ceil(d, 32), 1, 1024, job);
+        const int64_t chunks = fk_ceil(n, fk_rmsnorm_chunk);
+        void *parts;
+        fk_status status = fk_scratch(&parts, s, (size_t)(chunks * d) * sizeof(float) + 16);
+        job.parts = (float *)parts;
+        if (status == FK_OK) status = fk_launch(s, fk_rmsnorm_bwd_columns, chunks * fk_ceil(d, 32), 1, 1024, job);
+        if (status == FK_OK) status = fk_launch(s, fk_rmsnorm_bwd_chunks, fk_ceil(d, 256), 1, 0, job);
         if (status != FK_OK) return status;
     }
     if (d <= 1024) return fk_launch(s, fk_rmsnorm_bwd_warps, fk_ceil(n, 8), 1, 0, job);
