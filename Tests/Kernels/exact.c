@@ -51,13 +51,15 @@ static void verdict(const char *table, const char *op, fk_status status) {
     done();
 }
 
-static const int64_t counts[] = {0, 1, 2, 3, 5, 13, 15, 16, 17, 31, 32, 33, 47, 65, 97};
-enum { COUNTS = sizeof counts / sizeof *counts };
+static const int64_t all_counts[] = {0, 1, 2, 3, 5, 13, 15, 16, 17, 31, 32, 33, 47, 65, 97}, few_counts[] = {0, 1, 3, 17, 33, 65};
+// A library's kernels are run a fibre a thread: few of the shapes.
+static const int64_t *counts = all_counts;
+static int counts_count = sizeof all_counts / sizeof *all_counts;
 
 static void matrices(const fk_ops *t, fk_stream s) {
-    for (int a = 0; a < COUNTS; a++)
-        for (int b = 0; b < COUNTS; b++)
-            for (int c = 0; c < COUNTS; c += 1 + (a + b) % 2) {
+    for (int a = 0; a < counts_count; a++)
+        for (int b = 0; b < counts_count; b++)
+            for (int c = 0; c < counts_count; c += 1 + (a + b) % 2) {
                 const int64_t m = counts[a], k = counts[b], n = counts[c];
                 for (int way = 0; way < 8; way++) {
                     const int bf16 = way & 1 ? FK_BF16 : 0, kn = way & 2, turned = way & 4;
@@ -81,8 +83,8 @@ static void matrices(const fk_ops *t, fk_stream s) {
 }
 
 static void layers(const fk_ops *t, fk_stream s) {
-    for (int a = 0; a < COUNTS; a++)
-        for (int b = 0; b < COUNTS; b++) {
+    for (int a = 0; a < counts_count; a++)
+        for (int b = 0; b < counts_count; b++) {
             const int64_t n = counts[a], d = counts[b], pairs = d / 2;
             fk_status status = FK_OK;
             float *x = floats(n * d), *rstd = floats(n), *w = floats(d);
@@ -149,10 +151,10 @@ static void layers(const fk_ops *t, fk_stream s) {
 
 static void experts(const fk_ops *t, fk_stream s) {
     static const int64_t few[] = {1, 2, 5, 16, 17, 40};
-    for (int a = 0; a < COUNTS; a++)
+    for (int a = 0; a < counts_count; a++)
         for (int b = 0; b < 6; b++)
-            for (int c = 0; c < COUNTS; c += 1 + (a + b) % 3) {
-                const int64_t n = counts[a], e = few[b], k = 1 + (a + c) % (e < 4 ? e : 4), d = counts[c], f = counts[(a + b + c) % COUNTS], pairs = n * k;
+            for (int c = 0; c < counts_count; c += 1 + (a + b) % 3) {
+                const int64_t n = counts[a], e = few[b], k = 1 + (a + c) % (e < 4 ? e : 4), d = counts[c], f = counts[(a + b + c) % counts_count], pairs = n * k;
                 const int bf16 = (a + c) % 2 ? FK_BF16 : 0;
                 const fk_route route = {e, k, c % 2 ? FK_SIGMOID : FK_SOFTMAX, b % 2, 1.5f};
                 float *weights = floats(pairs), *probs = floats(n * e), *dweights = floats(pairs);
@@ -181,7 +183,7 @@ static void experts(const fk_ops *t, fk_stream s) {
 static void attention(const fk_ops *t, fk_stream s) {
     static const int64_t lengths[][4] = {{1, 0, 0, 0}, {5, 1, 0, 0}, {64, 65, 3, 0}, {130, 17, 0, 2}};
     for (int l = 0; l < 4; l++)
-        for (int64_t d = 2; d <= 66; d += d < 16 ? 6 : 25)
+        for (int64_t d = 2; d <= 66; d += counts_count < 10 ? 32 : d < 16 ? 6 : 25)
             for (int64_t group = 1; group <= 3; group++)
                 for (int64_t window = 0; window <= 40; window += 20) {
                     int32_t *cu = ints(5);
@@ -206,9 +208,9 @@ static void attention(const fk_ops *t, fk_stream s) {
                 }
 }
 
-/// All operations of a table, by streams of one and two threads.
+/// All operations of a table, by streams of one and two threads if it is one of the CPU's.
 static int all(const fk_ops *t) {
-    for (int threads = 1; threads <= 2; threads++) {
+    for (int threads = t->device ? 2 : 1; threads <= 2; threads++) {
         fk_stream s;
         if (t->stream_open(&s, threads, 0) != FK_OK) return 0;
         layers(t, s);
@@ -226,6 +228,7 @@ int main(int words, char **word) {
         if (t && !all(t)) return 1;
     }
     // Or the tables of the libraries named: of kernels that this processor runs, so that its memory is theirs.
+    if (words > 1) counts = few_counts, counts_count = sizeof few_counts / sizeof *few_counts;
     for (int i = 1; i < words; i++) {
         void *library = dlopen(word[i], RTLD_NOW);
         const fk_ops_open_fn door = library ? (fk_ops_open_fn)dlsym(library, "fk_ops_open") : NULL;
