@@ -13,6 +13,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -205,14 +206,15 @@ fk_status fk_sync_cpu(fk_stream s) {
 
 fk_status fk_alloc_cpu(void **out, size_t bytes, fk_stream s) {
     (void)s;
-    // From 2 MiB on whole pages of 2 MiB, which the kernel may map as one. calloc takes large blocks fresh from the
-    // kernel, so memory that is planned but never touched costs nothing.
-    const size_t alignment = bytes >= (2u << 20) ? (2u << 20) : 64;
+    // From 2 MiB on whole pages of 2 MiB, which the kernel is asked to map as one: rows far apart then share an entry of the TLB. calloc takes
+    // large blocks fresh from the kernel, so memory that is planned but never touched costs nothing.
+    const size_t huge = 2u << 20, alignment = bytes >= huge ? huge : 64;
     if (bytes > SIZE_MAX - 2 * alignment) return FK_MEMORY;
     char *whole = calloc(1, bytes + alignment + sizeof(void *));
     if (!whole) return FK_MEMORY;
     char *memory = (char *)(((uintptr_t)whole + sizeof(void *) + alignment - 1) / alignment * alignment);
     memcpy(memory - sizeof(void *), &whole, sizeof whole);
+    if (alignment == huge) madvise(memory, bytes / huge * huge, MADV_HUGEPAGE);  // a wish: without it everything works, slower
     *out = memory;
     return FK_OK;
 }

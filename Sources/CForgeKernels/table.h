@@ -79,6 +79,7 @@ const fk_ops FK(table) = {
     .group_gemm_dw = FK(group_gemm_dw),
     .attn_fwd = FK(attn_fwd),
     .attn_bwd = FK(attn_bwd),
+    .paged_store = FK(paged_store),
     .paged_attn = FK(paged_attn),
     .linear_ce = FK(linear_ce),
     .logprob = FK(logprob),

@@ -12,6 +12,10 @@ FK_INLINE void vstore(float *p, vf x) { *(vfu *)p = x; }
 FK_INLINE vf vset(float x) { return (vf){x, x, x, x, x, x, x, x, x, x, x, x, x, x, x, x}; }
 FK_INLINE vf vfma(vf a, vf b, vf c) { return __builtin_elementwise_fma(a, b, c); }
 FK_INLINE vf vsqrt(vf x) { return __builtin_elementwise_sqrt(x); }
+/// Past the caches: for what is read again only after more than they hold. p is a multiple of 64 bytes.
+FK_INLINE void vstream(float *p, vf x) { __builtin_nontemporal_store(x, (vf *)p); }
+/// After streamed stores, before other threads may read.
+FK_INLINE void vstreamed(void) { __builtin_ia32_sfence(); }
 /// mask is all ones or all zeros by lane.
 FK_INLINE vf vselect(vi mask, vf yes, vf no) { return (vf)(((vi)yes & mask) | ((vi)no & ~mask)); }
 FK_INLINE vf vmax(vf a, vf b) { return vselect(a > b, a, b); }

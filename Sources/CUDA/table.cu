@@ -52,6 +52,7 @@ extern "C" __attribute__((visibility("default"))) const fk_ops *fk_ops_open(uint
         t.group_gemm_dw = fk_group_gemm_dw_cuda;
         t.attn_fwd = fk_attn_fwd_cuda;
         t.attn_bwd = fk_attn_bwd_cuda;
+        t.paged_store = fk_paged_store_cuda;
         t.paged_attn = fk_paged_attn_cuda;
         t.linear_ce = fk_linear_ce_cuda;
         t.logprob = fk_logprob_cuda;

@@ -20,7 +20,7 @@ package final class ForwardPass: StepModel {
     private let keys: [Tensor]
     private let values: [Tensor]
 
-    private let ids, positions, sequences, tables: Indices
+    private let ids, positions, sequences, tables, draws: Indices
     private let stream_RE, normed_RE, branch_RE, qkv_RQKK, heads_RQ, gateUp_R2F, hidden_RF: Tensor
     private let stream_DE, branch_DE, last_DE, logits_DV: Tensor
     private let workspace: Tensor
@@ -52,6 +52,7 @@ package final class ForwardPass: StepModel {
         ids = try Indices(capacity: rowsMax, on: device)
         positions = try Indices(capacity: rowsMax, on: device)
         sequences = try Indices(capacity: rowsMax, on: device)
+        draws = try Indices(capacity: sequencesMax, on: device)
         tables = try Indices(capacity: sequencesMax * ((positionsMax + blockSize - 1) / blockSize), on: device)
         stream_RE = try device.tensor(rows: rowsMax, columns: config.width)
         normed_RE = try device.tensor(rows: rowsMax, columns: config.width)
@@ -80,14 +81,13 @@ package final class ForwardPass: StepModel {
         positions.write(batch.positions)
         sequences.write(batch.sequenceRows)
         tables.write(batch.tables)
-        let slots = slots(batch)
         let paged = PagedRows(tables: tables, tableStride: batch.tableStride, sequences: sequences, positions: positions, blockSize: blockSize)
 
         let stream = stream_RE.prefix(rows), branch = branch_RE.prefix(rows), normed = normed_RE.prefix(rows)
         try device.embed(stream, weight: weights.embedding, ids: ids)
         for (number, layer) in weights.layers.enumerated() {
             try normalise(normed, stream, adding: number == 0 ? nil : branch, layer.attentionNorm)
-            try attend(normed, layer, number, paged, slots, into: branch)
+            try attend(normed, layer, number, paged, into: branch)
             try normalise(normed, stream, adding: branch, layer.feedForwardNorm)
             let gateUp = gateUp_R2F.prefix(rows), hidden = hidden_RF.prefix(rows)
             try device.multiply(gateUp, normed, by: layer.gateUp, workspace: workspace)
@@ -97,8 +97,9 @@ package final class ForwardPass: StepModel {
         guard draws > 0 else { return [] }
         // Only rows that draw need the last norm and the head.
         let last = last_DE.prefix(draws), logits = logits_DV.prefix(draws)
-        try device.gather(stream_DE.prefix(draws), from: stream, rows: batch.drawRows)
-        try device.gather(branch_DE.prefix(draws), from: branch, rows: batch.drawRows)
+        self.draws.write(batch.drawRows)
+        try device.gather(stream_DE.prefix(draws), from: stream, rows: self.draws)
+        try device.gather(branch_DE.prefix(draws), from: branch, rows: self.draws)
         try normalise(last, stream_DE.prefix(draws), adding: branch_DE.prefix(draws), weights.finalNorm)
         try device.multiply(logits, last, by: weights.head, workspace: workspace)
         return logits.values()
@@ -109,26 +110,17 @@ package final class ForwardPass: StepModel {
         try device.rmsnorm(out, sum: branch == nil ? nil : stream, x: stream, add: branch, weight: weight, eps: config.normEps)
     }
 
-    private func attend(_ normed: Tensor, _ layer: PackedWeights.Layer, _ number: Int, _ paged: PagedRows, _ slots: [Int32], into branch: Tensor) throws(Fault) {
+    private func attend(_ normed: Tensor, _ layer: PackedWeights.Layer, _ number: Int, _ paged: PagedRows, into branch: Tensor) throws(Fault) {
         let rows = normed.rows, wide = config.queryWidth, narrow = config.kvWidth, stride = config.attentionWidth
         let qkv = qkv_RQKK.prefix(rows), heads = heads_RQ.prefix(rows)
         try device.multiply(qkv, normed, by: layer.qkv, workspace: workspace)
         try device.rotate(qkv, by: rotation, shape: shape, positions: paged.positions)
-        // Keys and values are stored before anyone attends, so fresh ones and cached ones are read the same way.
-        try device.scatter(qkv.view(from: wide, rows: rows, columns: narrow, stride: stride), into: keys[number], slots: slots)
-        try device.scatter(qkv.view(from: wide + narrow, rows: rows, columns: narrow, stride: stride), into: values[number], slots: slots)
+        try device.store(
+            keys: qkv.view(from: wide, rows: rows, columns: narrow, stride: stride), values: qkv.view(from: wide + narrow, rows: rows, columns: narrow, stride: stride),
+            in: keys[number], values[number], at: paged, shape: shape)
         try device.pagedAttention(
             heads, q: qkv.view(rows: rows, columns: wide, stride: stride), keys: keys[number], values: values[number], at: paged, shape: shape)
         try device.multiply(branch, heads, by: layer.output, workspace: workspace)
-    }
-
-    /// Where each row's keys and values go.
-    private func slots(_ batch: StepBatch) -> [Int32] {
-        (0..<batch.rows).map { row in
-            let position = Int(batch.positions[row])
-            let block = batch.tables[Int(batch.sequenceRows[row]) * batch.tableStride + position / blockSize]
-            return block * Int32(blockSize) + Int32(position % blockSize)
-        }
     }
 }
 

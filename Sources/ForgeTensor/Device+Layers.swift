@@ -74,7 +74,7 @@ extension Device {
 
     /// `out[t] = w[ids[t]]`.
     package func embed(_ out: Tensor, weight: Tensor, ids: Indices) throws(Fault) {
-        precondition(out.columns == weight.columns && ids.capacity >= out.rows && out.layout.isContiguous, "embed: shapes")
+        precondition(out.columns == weight.columns && ids.capacity >= out.rows && out.layout.isContiguous && weight.layout.isContiguous, "embed: shapes")
         try check(
             unsafe ops.embed_fwd(out.pointer, weight.pointer, ids.pointer, Int64(out.rows), Int64(out.columns), Int64(weight.rows), stream), "look up embeddings")
     }

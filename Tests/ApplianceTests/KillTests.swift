@@ -7,7 +7,7 @@ import Testing
 /// A run whose worker and daemon are killed again and again, on the real daemons.
 @Suite(.serialized, .enabled(if: Appliance.isBuilt)) struct KillTests {
     private static let moments = 24
-    private static let steps = 1500
+    private static let steps = 2000
 
     /// What happens at a moment, by its number: half of them wait for a checkpoint's temporary file to be there, every sixth takes the daemon too.
     private struct Moment {
@@ -17,7 +17,7 @@ import Testing
         private func random(_ salt: UInt64, _ count: UInt64) -> UInt64 {
             (((UInt64(number) &+ 1) &* 0x9e37_79b9_7f4a_7c15) ^ (salt &* 0xbf58_476d_1ce4_e5b9)) >> 17 % count
         }
-        /// After a worker is there.
+        /// After a worker is there, at most.
         var delay: Duration { .milliseconds(10 + Int64(random(1, 390))) }
         /// How many checkpoint writes may begin.
         var writes: Int { 1 + Int(random(2, 3)) }
@@ -37,7 +37,7 @@ import Testing
             for number in 0..<KillTests.moments {
                 let moment = Moment(number: number)
                 let worker = try await worker(of: run, site)
-                if moment.isInsideWrite { try waitForWrite(in: folder, moment) } else { try await Task.sleep(for: moment.delay) }
+                if moment.isInsideWrite { try waitForWrite(in: folder, moment) } else { try await waitAWhile(in: folder, moment) }
                 kill(moment.takesDaemon ? try site.pid("trainer") : worker, SIGKILL)
                 while Processes.isAlive(worker) {}
                 // What a cut write leaves stays until the next worker tidies up.
@@ -68,6 +68,16 @@ import Testing
         }
         if found == nil { try #require(try await site.run(run)["state"]?.string != "finished", "the run was over before all moments had come") }
         return try #require(found, "no worker was started\n\(site.lastWords())")
+    }
+
+    /// A moment's delay, or on a fast machine until the run has moved on by so much that all moments still have their share of it.
+    private func waitAWhile(in folder: String, _ moment: Moment) async throws {
+        let end = ContinuousClock.now + moment.delay, share = KillTests.steps / KillTests.moments / 2, begun = newestStep(folder)
+        while ContinuousClock.now < end, newestStep(folder) < begun + share { try await Task.sleep(for: .milliseconds(1)) }
+    }
+
+    private func newestStep(_ folder: String) -> Int {
+        ((try? Path.list(folder)) ?? []).compactMap { Int($0.dropFirst("checkpoint-".count).prefix(10)) }.max() ?? 0
     }
 
     /// Looks without rest, for a write takes a millisecond or two; at most ten seconds.

@@ -41,17 +41,16 @@ private struct Case {
         let keys = try device.tensor(rows: (blocks + 3) * blockSize, columns: narrow), values = try device.tensor(rows: (blocks + 3) * blockSize, columns: narrow)
         keys.fill(.nan)
         values.fill(.nan)
-        let slots = (0..<tokens).map { table[$0 / blockSize] * Int32(blockSize) + Int32($0 % blockSize) }
-        try device.scatter(tensor(k, narrow), into: keys, slots: slots)
-        try device.scatter(tensor(v, narrow), into: values, slots: slots)
+        func places(_ positions: [Int]) throws -> PagedRows {
+            PagedRows(
+                tables: try Indices(table, on: device), tableStride: table.count, sequences: try Indices(positions.map { _ in 0 }, on: device),
+                positions: try Indices(positions.map { Int32($0) }, on: device), blockSize: blockSize)
+        }
+        try device.store(keys: tensor(k, narrow), values: tensor(v, narrow), in: keys, values, at: places(Array(0..<tokens)), shape: shape)
         let rows = try device.tensor(rows: positions.count, columns: wide)
-        try device.gather(rows, from: tensor(q, wide), rows: positions.map { Int32($0) })
+        try device.gather(rows, from: tensor(q, wide), rows: Indices(positions.map { Int32($0) }, on: device))
         let out = try device.tensor(rows: positions.count, columns: wide)
-        try device.pagedAttention(
-            out, q: rows, keys: keys, values: values,
-            at: PagedRows(
-                tables: Indices(table, on: device), tableStride: table.count, sequences: Indices(positions.map { _ in 0 }, on: device),
-                positions: Indices(positions.map { Int32($0) }, on: device), blockSize: blockSize), shape: shape)
+        try device.pagedAttention(out, q: rows, keys: keys, values: values, at: places(positions), shape: shape)
         return out.values()
     }
 }

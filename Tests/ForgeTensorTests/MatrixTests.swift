@@ -47,6 +47,24 @@ struct MatrixTests {
         }
     }
 
+    /// Results of 4 MiB and more that lie well are written past the caches; both cuts of k, and columns that fill no panel, keep to them.
+    @Test(arguments: fast, [96, 1000])
+    func `a large result has the bits of its rows`(backend: Backend, k: Int) throws {
+        let device = try Device(backend, threads: 2), (m, n) = (1100, 1008)
+        var noise = Noise(UInt64(k))
+        let a = try device.tensor(noise.floats(m * k), rows: m, columns: k), b = try device.tensor(noise.floats(n * k), rows: n, columns: k)
+        let packed = try device.tensor(rows: 1, columns: Device.packedCount(k: k, n: n))
+        for precision in [Precision.f32, .bf16] {
+            try device.pack(packed, from: b, as: .weight, precision: precision)
+            let whole = try device.tensor(rows: m, columns: n), part = try device.tensor(rows: 50, columns: n)
+            try device.multiply(whole, a, packed: packed, precision: precision)
+            for row in stride(from: 0, to: m, by: 50) {
+                try device.multiply(part, a.view(from: row * k, rows: 50, columns: k), packed: packed, precision: precision)
+                #expect(bits(part.values()) == bits(whole.view(from: row * n, rows: 50, columns: n).values()), "\(precision), row \(row)")
+            }
+        }
+    }
+
     @Test func `the number of threads and the width of the registers leave the bits alone`() throws {
         let (m, k, n) = (70, 300, 90)
         var noise = Noise(2)

@@ -202,9 +202,12 @@ static void attention(const fk_ops *t, fk_stream s) {
                     int32_t *table = ints(2 * places), *row_of = ints(rows), *position = ints(rows);
                     for (int64_t i = 0; i < 2 * places; i++) table[i] = (int32_t)(2 * places - 1 - i);
                     for (int32_t i = 0; i < rows; i++) row_of[i] = i, position[i] = i ? (int32_t)n - 1 : 0;
-                    const fk_paged_shape paged = {rows, q, kv, d, q * d, q * d, block, places, window, 0.3f};
+                    const fk_paged_shape paged = {rows, q, kv, d, q * d, kv * d, q * d, 2 * places, block, 2, places, window, 0.3f};
                     const int64_t pool = 2 * places * block * kv * d;
-                    verdict(t->name, "paged_attn", t->paged_attn(floats(rows * q * d), floats(rows * q * d), floats(pool), floats(pool), table, row_of, position, &paged, s));
+                    float *pools[] = {floats(pool), floats(pool)};
+                    status = t->paged_store(pools[0], pools[1], floats(rows * kv * d), floats(rows * kv * d), table, row_of, position, &paged, s);
+                    if (status == FK_OK) status = t->paged_attn(floats(rows * q * d), floats(rows * q * d), pools[0], pools[1], table, row_of, position, &paged, s);
+                    verdict(t->name, "paged attention", status);
                 }
 }
 

@@ -19,7 +19,7 @@
 extern "C" {
 #endif
 
-#define FK_ABI 6u
+#define FK_ABI 7u
 /// Columns a packed panel holds, on every CPU.
 #define FK_PANEL 32
 
@@ -100,13 +100,13 @@ typedef struct fk_attn_shape {
     int32_t flags;               // FK_BF16: q, k, v, dout and the probabilities may be rounded to bfloat16 before they are multiplied; sums are float32
 } fk_attn_shape;
 
-/// Attention of new tokens over keys and values kept in blocks (serving).
+/// New tokens of sequences whose keys and values are kept in blocks (serving).
 typedef struct fk_paged_shape {
-    int64_t tokens;              // query rows
+    int64_t tokens;              // new rows
     int64_t q_heads, kv_heads, head_dim;
-    int64_t q_stride, o_stride;  // elements from one row of q (of out) to the next
-    int64_t block_size;          // positions a block holds; a pool is [blocks, block_size, kv_heads, head_dim] float32
-    int64_t table_stride;        // entries from one row of block_table to the next
+    int64_t q_stride, kv_stride, o_stride;  // elements from one row of q (of k and v, of out) to the next
+    int64_t blocks, block_size;  // a pool is [blocks, block_size, kv_heads, head_dim] float32
+    int64_t sequences, places;   // block_table is [sequences, places]: the blocks of a sequence in the order of positions
     int64_t window;              // as above
     float scale;
 } fk_paged_shape;
@@ -225,8 +225,11 @@ typedef struct fk_ops {
     fk_status (*attn_bwd)(float *dq, float *dk, float *dv, float *delta, const float *dout, const float *q, const float *k,
                           const float *v, const float *out, const float *lse, const int32_t *cu_seqlens,
                           const fk_attn_shape *shape, fk_stream s);
-    /// Row t belongs to sequence row_of[t] (a row of block_table) and has position position[t]; it sees the positions
-    /// 0...position[t] of that sequence, position p being in block block_table[row, p / block_size] at p % block_size.
+    /// Row t belongs to sequence row_of[t] (a row of block_table) and has position position[t]: its keys and values are copied to
+    /// block block_table[row, p / block_size] of the pools, at p % block_size. No two rows have one place. An index outside its range is FK_BAD_SHAPE.
+    fk_status (*paged_store)(float *kpool, float *vpool, const float *k, const float *v, const int32_t *block_table, const int32_t *row_of,
+                             const int32_t *position, const fk_paged_shape *shape, fk_stream s);
+    /// Row t sees the positions 0...position[t] of its sequence, as paged_store laid them out. An index outside its range is FK_BAD_SHAPE.
     /// out[t,h] = Σ_p softmax_p(scale q·k_p) v_p. The order of summation depends on p alone, never on block_size, on the
     /// other rows or on the number of threads.
     fk_status (*paged_attn)(float *out, const float *q, const float *kpool, const float *vpool, const int32_t *block_table,

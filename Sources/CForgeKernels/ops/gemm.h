@@ -134,7 +134,7 @@ struct FK(gemm_job) {
     float *out;
     const float *a, *packed;
     int64_t m, k, n, a_rs, a_cs, ldo;
-    int32_t accumulate;
+    int32_t accumulate, streams;  // streams: results go past the caches
     int64_t row_block, panel_block, row_blocks;
 };
 
@@ -143,24 +143,35 @@ struct FK(gemm_job) {
 #define FK_TASK_PANELS 64
 // Rows of a panel that a task's tiles read again and again, 12 KiB: these and the next ones fit in an L1. Where k is cut never shows in a result.
 #define FK_DEPTH 96
+// Results of so many bytes are not in a cache any more when they are read: written past all of them, their old contents need not be fetched.
+#define FK_STREAM_BYTES (4 << 20)
 // Floats of A that are packed at once: a third of an L2.
 #define FK_PASS 40960
 _Static_assert(FK_PASS >= 2 * FK_TASK_ROWS * FK_DEPTH, "a pass holds one depth of the two parts of all rows");
 _Static_assert((FK_PASS + 64 + FK_TASK_ROWS * FK_PANEL) * sizeof(float) <= FK_SCRATCH, "a pass and its sums fit in the scratch memory");
 
-/// to[kk][rows] from `rows` (at most MR) rows of a. Writes up to 16 floats past the end of the block.
-FK_INLINE void FK(pack_rows)(float *to, const float *a, int64_t a_rs, int64_t a_cs, int64_t rows, int64_t k, int64_t rows_after) {
+/// What is packed after `rows` rows of A from `a` on, whose k end before `end`: the same rows' next k, or if there are none the next rows.
+FK_INLINE const float *FK(packed_soon)(const struct FK(gemm_job) *job, const float *a, int64_t rows, int64_t end, int64_t depth) {
+    return end < job->k ? a + depth * job->a_cs : a + rows * job->a_rs;
+}
+
+/// to[kk][rows] from `rows` (at most MR) rows of a, while as many of `soon` are asked for. Writes up to 16 floats past the end of the block.
+FK_INLINE void FK(pack_rows)(float *to, const float *a, int64_t a_rs, int64_t a_cs, int64_t rows, int64_t k, int64_t rows_after, const float *soon) {
     if (a_cs == 1) {
         for (int64_t kk = 0; kk < k; kk += 16) {
             const int64_t deep = fk_min(16, k - kk);
             vf block[FK_TALL];
             vtall columns[16];
+            for (int64_t i = 0; i < rows; i++) __builtin_prefetch(soon + i * a_rs + kk, 0, 2);
             FK_UNROLL for (int64_t i = 0; i < FK_TALL; i++) block[i] = i < rows ? vload_n(a + i * a_rs + kk, deep) : vset(0.0f);
             vcolumns(columns, block);
             for (int64_t i = 0; i < deep; i++) *(vtall_u *)(to + (kk + i) * rows) = columns[i];
         }
     } else if (a_rs == 1 && rows + rows_after >= 16) {
-        for (int64_t kk = 0; kk < k; kk++) vstore(to + kk * rows, vload(a + kk * a_cs));
+        for (int64_t kk = 0; kk < k; kk++) {
+            __builtin_prefetch(soon + kk * a_cs, 0, 2);
+            vstore(to + kk * rows, vload(a + kk * a_cs));
+        }
     } else {
         for (int64_t kk = 0; kk < k; kk++)
             for (int64_t i = 0; i < rows; i++) to[kk * rows + i] = a[i * a_rs + kk * a_cs];
@@ -252,6 +263,14 @@ FK_INLINE void FK(gemm_walk)(const struct FK(gemm_job) *job, int64_t task, float
                              depth, acc || at > from, next, ahead);
                     }
             }
+            if (job->streams && !acc && end == deep && cols == FK_PANEL) {
+                for (int64_t row = 0; row < rows; row++) {
+                    vstream(out + row * job->ldo, vload(sums + row * FK_PANEL));
+                    vstream(out + row * job->ldo + 16, vload(sums + row * FK_PANEL + 16));
+                }
+                vstreamed();
+                continue;
+            }
             for (int64_t row = 0; row < rows; row++) {
                 vstore_n(out + row * job->ldo, vload(sums + row * FK_PANEL), cols);
                 vstore_n(out + row * job->ldo + 16, vload(sums + row * FK_PANEL + 16), fk_max(0, cols - 16));
@@ -261,7 +280,8 @@ FK_INLINE void FK(gemm_walk)(const struct FK(gemm_job) *job, int64_t task, float
 }
 
 static void FK(gemm_rows_whole)(float *to, const struct FK(gemm_job) *job, int64_t row, int64_t rows, int64_t at, int64_t depth) {
-    FK(pack_rows)(to, job->a + row * job->a_rs + at * job->a_cs, job->a_rs, job->a_cs, rows, depth, job->m - row - rows);
+    const float *a = job->a + row * job->a_rs + at * job->a_cs;
+    FK(pack_rows)(to, a, job->a_rs, job->a_cs, rows, depth, job->m - row - rows, FK(packed_soon)(job, a, rows, at + depth, depth));
 }
 
 static void FK(gemm_task)(void *context, int64_t task, void *scratch) {
@@ -273,18 +293,31 @@ static void FK(gemm_task)(void *context, int64_t task, void *scratch) {
 /// Rows a block takes so that `m` rows fill blocks of nearly equal size.
 static int64_t FK(row_block)(int64_t m) { return fk_ceil(fk_ceil(m, fk_max(1, fk_ceil(m, FK_TASK_ROWS))), MR) * MR; }
 
+static int32_t FK(streams)(const float *out, int64_t ldo, int64_t count) {
+    return count >= FK_STREAM_BYTES / (int64_t)sizeof(float) && ((uintptr_t)out | (uintptr_t)ldo * sizeof(float)) % 64 == 0;
+}
+
+/// Work for every thread, also where the matrix is small: the cut never shows in the results.
+static int64_t FK(wanted_tasks)(fk_stream s) { return 6 * fk_stream_threads(s); }
+
+/// Makes tasks smaller, if they can be. A row of A is packed for each block of panels anew, so these are cut last where they are few; a panel is
+/// read for each block of rows anew, by tiles of MR rows two of which hide that.
+static int FK(cut_tasks)(struct FK(gemm_job) *job) {
+    if (job->panel_block > 16 || (job->panel_block > 4 && job->row_block <= 2 * MR)) job->panel_block /= 2;
+    else if (job->row_block > MR) job->row_block = fk_ceil(job->row_block / 2, MR) * MR;
+    else return 0;
+    return 1;
+}
+
 #include "gemm_bf16.h"
 
 static fk_status FK(gemm)(float *out, const float *a, const float *packed, int64_t m, int64_t k, int64_t n, int64_t a_rs,
                           int64_t a_cs, int64_t ldo, int32_t flags, fk_stream s) {
     if (m < 0 || k < 0 || n < 0 || ldo < n) return FK_BAD_SHAPE;
     if (m == 0 || n == 0) return FK_OK;
-    struct FK(gemm_job) job = {out, a, packed, m, k, n, a_rs, a_cs, ldo, flags & FK_ACCUMULATE, FK(row_block)(m), FK_TASK_PANELS, 0};
+    struct FK(gemm_job) job = {out, a, packed, m, k, n, a_rs, a_cs, ldo, flags & FK_ACCUMULATE, FK(streams)(out, ldo, m * n), FK(row_block)(m), FK_TASK_PANELS, 0};
     const int64_t panels = fk_ceil(n, FK_PANEL);
-    // Work for every thread, also where the matrix is small: the cut never shows in the results. Columns are cut first, since every block of rows reads all of B.
-    const int64_t wanted = 8 * fk_stream_threads(s);
-    while (job.panel_block > 4 && fk_ceil(m, job.row_block) * fk_ceil(panels, job.panel_block) < wanted) job.panel_block /= 2;
-    while (job.row_block > MR && fk_ceil(m, job.row_block) * fk_ceil(panels, job.panel_block) < wanted) job.row_block = fk_ceil(job.row_block / 2, MR) * MR;
+    while (fk_ceil(m, job.row_block) * fk_ceil(panels, job.panel_block) < FK(wanted_tasks)(s) && FK(cut_tasks)(&job)) {}
     job.row_blocks = fk_ceil(m, job.row_block);
     fk_run(s, job.row_blocks * fk_ceil(panels, job.panel_block), flags & FK_BF16 ? FK(gemm_bf16_body)() : FK(gemm_task), &job);
     return FK_OK;

@@ -57,6 +57,7 @@ FK_INLINE vf FK(pairs_of)(const float *p, int64_t n) {
 
 #define FK_PAIRS_PASS soft
 #define FK_PAIRS_OF FK(pairs_of)
+#define FK_PAIRED FK(joined)
 // Without the instruction a pair of `a` is kept as two floats, the second first: what stands in one register is multiplied often, so it is
 // parted once.
 #define FK_PARTS 2
@@ -66,6 +67,7 @@ FK_INLINE vf FK(pairs_of)(const float *p, int64_t n) {
 #include "gemm_bf16.h"
 #undef FK_PAIRS_PASS
 #undef FK_PAIRS_OF
+#undef FK_PAIRED
 #undef FK_PARTS
 #undef FK_PART
 #undef FK_PAIR_STEP
@@ -79,6 +81,7 @@ FK_INLINE vf FK(pairs_of)(const float *p, int64_t n) {
 typedef __bf16 vh __attribute__((vector_size(64)));
 #define FK_PAIR_STEP(sum, a, b) __builtin_ia32_dpbf16ps_512(sum, (vh)(a), (vh)(b))
 #define FK_PAIRS_OF FK(pairs_of_hard)
+#define FK_PAIRED FK(bf16_pair_hard)
 // The table's own target steps aside for one that has the instruction: attributes pushed inside another do not replace it.
 #pragma clang attribute pop
 #pragma clang attribute push(__attribute__((target(FK_TARGET ",avx512bf16"))), apply_to = function)
@@ -97,6 +100,7 @@ FK_INLINE vf FK(bf16_pair_hard)(vf first, vf second) {
 #pragma clang attribute push(__attribute__((target(FK_TARGET))), apply_to = function)
 #undef FK_PAIRS_PASS
 #undef FK_PAIRS_OF
+#undef FK_PAIRED
 #undef FK_PARTS
 #undef FK_PART
 #undef FK_PAIR_STEP
@@ -154,7 +158,7 @@ static void FKP(pack_panel)(void *context, int64_t p, void *scratch) {
         for (int64_t half = 0; half < 2; half++) {
             const int64_t lanes = fk_max(0, cols - 16 * half);
             const float *row = from + kk * ld + 16 * half;
-            vstore(to + kk / 2 * FK_PANEL + 16 * half, FK(joined)(vload_n(row, lanes), kk + 1 < k ? vload_n(row + ld, lanes) : vset(0.0f)));
+            vstore(to + kk / 2 * FK_PANEL + 16 * half, FK_PAIRED(vload_n(row, lanes), kk + 1 < k ? vload_n(row + ld, lanes) : vset(0.0f)));
         }
 }
 
@@ -163,13 +167,17 @@ FK_INLINE void FKP(keep_pair)(float *to, int64_t rows, vtall pairs) {
     FK_UNROLL for (int part = 0; part < FK_PARTS; part++) *(vtall_u *)(to + part * rows) = FK_PART(vtall, pairs, part);
 }
 
-/// to[pair][part][rows] from `rows` (at most MR) rows of a. Writes up to 16 floats past the end of the block.
-FK_INLINE void FKP(pack_rows)(float *to, const float *a, int64_t a_rs, int64_t a_cs, int64_t rows, int64_t k, int64_t rows_after) {
+/// to[pair][part][rows] from `rows` (at most MR) rows of a, while as many of `soon` are asked for. Writes up to 16 floats past the end of the block.
+FK_INLINE void FKP(pack_rows)(float *to, const float *a, int64_t a_rs, int64_t a_cs, int64_t rows, int64_t k, int64_t rows_after, const float *soon) {
     if (a_cs == 1) {
         for (int64_t kk = 0; kk < k; kk += 32) {
             const int64_t deep = fk_min(32, k - kk);
             vf block[FK_TALL];
             vtall columns[16];
+            for (int64_t i = 0; i < rows; i++) {
+                __builtin_prefetch(soon + i * a_rs + kk, 0, 2);
+                __builtin_prefetch(soon + i * a_rs + kk + 16, 0, 2);
+            }
             FK_UNROLL for (int64_t i = 0; i < FK_TALL; i++) block[i] = i < rows ? FK_PAIRS_OF(a + i * a_rs + kk, deep) : vset(0.0f);
             vcolumns(columns, block);
             for (int64_t i = 0; i < fk_ceil(deep, 2); i++) FKP(keep_pair)(to + (kk / 2 + i) * FK_PARTS * rows, rows, columns[i]);
@@ -181,6 +189,8 @@ FK_INLINE void FKP(pack_rows)(float *to, const float *a, int64_t a_rs, int64_t a
         vf first, second = vset(0.0f);
         if (a_rs == 1) {
             const int64_t lanes = rows + rows_after >= 16 ? 16 : rows;
+            __builtin_prefetch(soon + kk * a_cs, 0, 2);
+            __builtin_prefetch(soon + (kk + 1) * a_cs, 0, 2);
             first = vload_n(column, lanes);
             if (kk + 1 < k) second = vload_n(column + a_cs, lanes);
         } else {
@@ -192,7 +202,7 @@ FK_INLINE void FKP(pack_rows)(float *to, const float *a, int64_t a_rs, int64_t a
             first = vload(one);
             second = vload(two);
         }
-        FKP(keep_pair)(to + kk / 2 * FK_PARTS * rows, rows, vtall_of(FK(joined)(first, second)));
+        FKP(keep_pair)(to + kk / 2 * FK_PARTS * rows, rows, vtall_of(FK_PAIRED(first, second)));
     }
 }
 
@@ -255,7 +265,7 @@ static void FKP(gemm_thin)(const struct FK(gemm_job) *job, int64_t panel0, int64
     const int64_t all = fk_ceil(job->k, 2);
     for (int64_t from = 0; from == 0 || from < all; from += FK_THIN_PAIRS) {
         const int64_t pairs = fk_min(FK_THIN_PAIRS, all - from), acc = job->accumulate || from > 0;
-        FKP(pack_rows)(packed_a, job->a + 2 * from * job->a_cs, job->a_rs, job->a_cs, job->m, fk_min(2 * FK_THIN_PAIRS, job->k - 2 * from), 0);
+        FKP(pack_rows)(packed_a, job->a + 2 * from * job->a_cs, job->a_rs, job->a_cs, job->m, fk_min(2 * FK_THIN_PAIRS, job->k - 2 * from), 0, job->a);
 #define FK_THIN(rows, width)                                                                                                        \
     FKP(pairs_thin_fixed)(rows, width, job->out + 16 * at, job->ldo, fk_min(16 * width, job->n - 16 * at), packed_a,           \
                           job->packed + (at / 2 * all + from) * FK_PANEL + 16 * (at % 2), all * FK_PANEL, pairs, (int)acc)
@@ -265,7 +275,8 @@ static void FKP(gemm_thin)(const struct FK(gemm_job) *job, int64_t panel0, int64
 }
 
 static void FKP(gemm_rows)(float *to, const struct FK(gemm_job) *job, int64_t row, int64_t rows, int64_t at, int64_t depth) {
-    FKP(pack_rows)(to, job->a + row * job->a_rs + 2 * at * job->a_cs, job->a_rs, job->a_cs, rows, fk_min(2 * depth, job->k - 2 * at), job->m - row - rows);
+    const float *a = job->a + row * job->a_rs + 2 * at * job->a_cs;
+    FKP(pack_rows)(to, a, job->a_rs, job->a_cs, rows, fk_min(2 * depth, job->k - 2 * at), job->m - row - rows, FK(packed_soon)(job, a, rows, 2 * (at + depth), 2 * depth));
 }
 
 static void FKP(gemm_part)(const struct FK(gemm_job) *job, int64_t task, float *packed_a) {

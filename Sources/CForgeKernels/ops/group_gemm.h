@@ -97,19 +97,17 @@ static fk_status FK(group_gemm)(float *out, const float *a, const float *packed,
                                 int64_t k, int64_t n, int64_t lda, int64_t ldo, int32_t flags, fk_stream s) {
     if (k < 0 || n < 0 || ldo < n || !FK(groups_fit)(starts, groups, m)) return FK_BAD_SHAPE;
     if (m == 0 || n == 0) return FK_OK;
-    struct FK(group_job) job = {{out, a, packed, 0, k, n, lda, 1, ldo, flags & FK_ACCUMULATE, FK_TASK_ROWS, FK_TASK_PANELS, 0}, starts, groups, 0, 0,
+    struct FK(group_job) job = {{out, a, packed, 0, k, n, lda, 1, ldo, flags & FK_ACCUMULATE, FK(streams)(out, ldo, m * n), FK_TASK_ROWS, FK_TASK_PANELS, 0}, starts, groups, 0, 0,
                                 flags & FK_BF16 ? FK(gemm_bf16_body)() : FK(gemm_task)};
-    const int64_t panels = fk_ceil(n, FK_PANEL), wanted = 8 * fk_stream_threads(s);
+    const int64_t panels = fk_ceil(n, FK_PANEL), wanted = FK(wanted_tasks)(s);
     for (;;) {
         int64_t blocks = 0;
         for (int64_t g = 0; g < groups; g++) blocks += fk_ceil(starts[g + 1] - starts[g], job.gemm.row_block);
         job.panel_blocks = fk_ceil(panels, job.gemm.panel_block);
-        if (blocks * job.panel_blocks >= wanted || (job.gemm.row_block <= MR && job.gemm.panel_block <= 4)) {
+        if (blocks * job.panel_blocks >= wanted || !FK(cut_tasks)(&job.gemm)) {
             fk_run(s, blocks * job.panel_blocks, FK(group_rows_task), &job);
             return FK_OK;
         }
-        if (job.gemm.panel_block > 4) job.gemm.panel_block /= 2;
-        else job.gemm.row_block = fk_ceil(job.gemm.row_block / 2, MR) * MR;
     }
 }
 
@@ -129,19 +127,17 @@ static fk_status FK(group_gemm_dw)(float *dw, const float *dy, const float *pack
                                    int64_t m, int64_t n, int64_t k, int64_t ldy, int64_t ldo, int32_t flags, fk_stream s) {
     if (n < 0 || k < 0 || ldo < k || !FK(groups_fit)(starts, groups, m)) return FK_BAD_SHAPE;
     if (n == 0 || k == 0) return FK_OK;
-    struct FK(group_job) job = {{dw, dy, packed, n, 0, k, 1, ldy, ldo, flags & FK_ACCUMULATE, FK(row_block)(n), FK_TASK_PANELS, 0}, starts, groups, dw_stride, 0,
+    struct FK(group_job) job = {{dw, dy, packed, n, 0, k, 1, ldy, ldo, flags & FK_ACCUMULATE, FK(streams)(dw, ldo, n * k) && dw_stride % 16 == 0, FK(row_block)(n), FK_TASK_PANELS, 0}, starts, groups, dw_stride, 0,
                                 flags & FK_BF16 ? FK(gemm_bf16_body)() : FK(gemm_task)};
-    const int64_t panels = fk_ceil(k, FK_PANEL), wanted = 8 * fk_stream_threads(s);
+    const int64_t panels = fk_ceil(k, FK_PANEL), wanted = FK(wanted_tasks)(s);
     for (;;) {
         job.gemm.row_blocks = fk_ceil(n, job.gemm.row_block);
         job.panel_blocks = fk_ceil(panels, job.gemm.panel_block);
         const int64_t tasks = groups * job.gemm.row_blocks * job.panel_blocks;
-        if (tasks >= wanted || (job.gemm.row_block <= MR && job.gemm.panel_block <= 4)) {
+        if (tasks >= wanted || !FK(cut_tasks)(&job.gemm)) {
             fk_run(s, tasks, FK(group_dw_task), &job);
             return FK_OK;
         }
-        if (job.gemm.panel_block > 4) job.gemm.panel_block /= 2;
-        else job.gemm.row_block = fk_ceil(job.gemm.row_block / 2, MR) * MR;
     }
 }
 

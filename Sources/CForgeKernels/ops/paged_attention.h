@@ -7,7 +7,19 @@
 static int FK(paged_bad)(const fk_paged_shape *a) {
     if (a->tokens < 0 || a->kv_heads < 1 || a->q_heads < 1 || a->q_heads % a->kv_heads) return 1;
     if (a->head_dim < 1 || a->head_dim > 256 || a->block_size < 1 || a->window < 0) return 1;
-    return a->q_stride < a->q_heads * a->head_dim || a->o_stride < a->q_heads * a->head_dim;
+    return a->blocks < 0 || a->sequences < 0 || a->places < 0;
+}
+
+/// Every row has a sequence and a position, and the block that holds the position exists; with `whole` those of all that it sees.
+static int FK(paged_places_fit)(const fk_paged_shape *a, const int32_t *block_table, const int32_t *row_of, const int32_t *position, int whole) {
+    for (int64_t t = 0; t < a->tokens; t++) {
+        const int64_t row = row_of[t], last = position[t];
+        if (row < 0 || row >= a->sequences || last < 0 || last / a->block_size >= a->places) return 0;
+        const int64_t first = !whole ? last : a->window ? fk_max(0, last - a->window + 1) : 0;
+        for (int64_t place = first / a->block_size; place <= last / a->block_size; place++)
+            if (block_table[row * a->places + place] < 0 || block_table[row * a->places + place] >= a->blocks) return 0;
+    }
+    return 1;
 }
 
 /// Elements from the start of a pool to the row of one position and kv head.
@@ -16,16 +28,52 @@ FK_INLINE int64_t FK(paged_at)(const fk_paged_shape *a, const int32_t *table, in
     return ((block * a->block_size + position % a->block_size) * a->kv_heads + g) * a->head_dim;
 }
 
+struct FK(paged_store_job) {
+    float *kpool, *vpool;
+    const float *k, *v;
+    const int32_t *block_table, *row_of, *position;
+    const fk_paged_shape *a;
+};
+
+enum { FK(paged_store_rows) = 16 };
+
+static void FK(paged_store_task)(void *context, int64_t task, void *scratch) {
+    (void)scratch;
+    const struct FK(paged_store_job) *job = context;
+    const fk_paged_shape *a = job->a;
+    const size_t bytes = (size_t)(a->kv_heads * a->head_dim) * sizeof(float);
+    const int64_t end = fk_min(a->tokens, (task + 1) * FK(paged_store_rows));
+    for (int64_t t = task * FK(paged_store_rows); t < end; t++) {
+        const int64_t at = FK(paged_at)(a, job->block_table + job->row_of[t] * a->places, job->position[t], 0);
+        memcpy(job->kpool + at, job->k + t * a->kv_stride, bytes);
+        memcpy(job->vpool + at, job->v + t * a->kv_stride, bytes);
+    }
+}
+
+static fk_status FK(paged_store)(float *kpool, float *vpool, const float *k, const float *v, const int32_t *block_table, const int32_t *row_of,
+                                 const int32_t *position, const fk_paged_shape *a, fk_stream s) {
+    if (FK(paged_bad)(a) || a->kv_stride < a->kv_heads * a->head_dim || !FK(paged_places_fit)(a, block_table, row_of, position, 0)) return FK_BAD_SHAPE;
+    struct FK(paged_store_job) job = {kpool, vpool, k, v, block_table, row_of, position, a};
+    fk_run(s, fk_ceil(a->tokens, FK(paged_store_rows)), FK(paged_store_task), &job);
+    return FK_OK;
+}
+
+/// What paged_attn cannot take.
+static int FK(paged_attn_bad)(const fk_paged_shape *a, const int32_t *block_table, const int32_t *row_of, const int32_t *position) {
+    return FK(paged_bad)(a) || a->q_stride < a->q_heads * a->head_dim || a->o_stride < a->q_heads * a->head_dim ||
+           !FK(paged_places_fit)(a, block_table, row_of, position, 1);
+}
+
 #ifdef FK_REFERENCE
 
 static fk_status FK(paged_attn)(float *out, const float *q, const float *kpool, const float *vpool, const int32_t *block_table,
                                 const int32_t *row_of, const int32_t *position, const fk_paged_shape *a, fk_stream s) {
     (void)s;
-    if (FK(paged_bad)(a)) return FK_BAD_SHAPE;
+    if (FK(paged_attn_bad)(a, block_table, row_of, position)) return FK_BAD_SHAPE;
     const int64_t d = a->head_dim, group = a->q_heads / a->kv_heads;
     for (int64_t t = 0; t < a->tokens; t++)
         for (int64_t h = 0; h < a->q_heads; h++) {
-            const int32_t *table = block_table + row_of[t] * a->table_stride;
+            const int32_t *table = block_table + row_of[t] * a->places;
             const int64_t last = position[t], first = a->window ? fk_max(0, last - a->window + 1) : 0;
             const float *query = q + t * a->q_stride + h * d;
             double largest = -1e300, total = 0, sum[256] = {0};
@@ -115,7 +163,7 @@ static void FK(paged_task)(void *context, int64_t task, void *scratch) {
     enum { S = FK(split), P = FK(pair) };
     const int64_t t = task / a->kv_heads, g = task % a->kv_heads, d = a->head_dim, group = a->q_heads / a->kv_heads;
     const int64_t last = job->position[t], start = a->window ? fk_max(0, last - a->window + 1) : 0;
-    const int32_t *table = job->block_table + job->row_of[t] * a->table_stride;
+    const int32_t *table = job->block_table + job->row_of[t] * a->places;
     const float minus = -__builtin_inff();
     float *kt = scratch, *query = kt + 256 * S;
     // Heads of a group in turns of at most `P`, so that a group of any size fits the scratch.
@@ -155,7 +203,7 @@ static void FK(paged_task)(void *context, int64_t task, void *scratch) {
 
 static fk_status FK(paged_attn)(float *out, const float *q, const float *kpool, const float *vpool, const int32_t *block_table,
                                 const int32_t *row_of, const int32_t *position, const fk_paged_shape *a, fk_stream s) {
-    if (FK(paged_bad)(a)) return FK_BAD_SHAPE;
+    if (FK(paged_attn_bad)(a, block_table, row_of, position)) return FK_BAD_SHAPE;
     struct FK(paged_job) job = {out, q, kpool, vpool, block_table, row_of, position, a};
     fk_run(s, a->tokens * a->kv_heads, FK(paged_task), &job);
     return FK_OK;

@@ -478,12 +478,17 @@ static void paged() {
                 std::vector<int32_t> blocks((size_t)(2 * places));
                 for (size_t i = 0; i < blocks.size(); i++) blocks[i] = (int32_t)(blocks.size() - 1 - i);
                 Ints map(blocks), row_of({0, 1, 1}), position({0, 255, 690});
-                const fk_paged_shape shape = {rows, q, kv, d, q * d + 1, q * d + 5, block, places, window, 0.3f};
+                const fk_paged_shape shape = {rows, q, kv, d, q * d + 1, kv * d + 2, q * d + 5, 2 * places, block, 2, places, window, 0.3f};
                 const std::string name = named({q, d}) + " window " + std::to_string(window);
                 Floats Q(rows * shape.q_stride), out(rows * shape.o_stride), K(2 * places * block * kv * d), V(2 * places * block * kv * d);
                 good(table->paged_attn(out, Q, K, V, map, row_of, position, &shape, stream), name);
                 reference->paged_attn(out.ref(), Q.ref(), K.ref(), V.ref(), map.ref(), row_of.ref(), position.ref(), &shape, slow);
                 out.compare("out", name, 4 * ((double)d + 8) * u * 0.3 * (double)d + 700 * u);
+
+                Floats k(rows * shape.kv_stride), v(rows * shape.kv_stride);
+                good(table->paged_store(K, V, k, v, map, row_of, position, &shape, stream), name);
+                reference->paged_store(K.ref(), V.ref(), k.ref(), v.ref(), map.ref(), row_of.ref(), position.ref(), &shape, slow);
+                K.equal("stored keys", name), V.equal("stored values", name);
             }
     end();
 }
@@ -538,9 +543,34 @@ static void promises() {
             if (call.status != FK_BAD_SHAPE) wrong("%s: status %d", call.what, (int)call.status);
         }
         // An index is judged where it lies: at once by a processor, at the next sync by a GPU; and then all is well again.
-        const fk_status told = table->embed_fwd(x, x, ids, 3, 4, 11, stream), after = table->sync(stream);
-        if (told != FK_BAD_SHAPE && after != FK_BAD_SHAPE) wrong("an id outside its vocabulary: status %d, then %d", (int)told, (int)after);
-        if (table->sync(stream) != FK_OK) wrong("trouble stays after it was told");
+        const auto judged = [&](const char *what, fk_status told) {
+            test.calls++;
+            const fk_status after = table->sync(stream);
+            if (told != FK_BAD_SHAPE && after != FK_BAD_SHAPE) wrong("%s: status %d, then %d", what, (int)told, (int)after);
+            if (table->sync(stream) != FK_OK) wrong("%s: trouble stays after it was told", what);
+        };
+        judged("an id outside its vocabulary", table->embed_fwd(x, x, ids, 3, 4, 11, stream));
+        // Two rows of one head of four; what is wrong with the cuts of their sequences, the blocks (two of four positions) or the positions.
+        const std::vector<int32_t> cuts[] = {{1, 2}, {0, 1}, {0, 3}, {0, 2, 1}, {0, -1, 2}, {0, 3, 2}};
+        for (const auto &cut : cuts)
+            for (const int32_t flags : {0, FK_BF16}) {
+                Ints cu(cut);
+                Floats out(8), lse(2), delta(2), dq(8), dk(8), dv(8), q(8);
+                const fk_attn_shape shape = {2, (int64_t)cut.size() - 1, 1, 1, 4, 4, 4, 4, 0, 1, flags};
+                judged("attention's cuts", table->attn_fwd(out, lse, q, q, q, cu, &shape, stream));
+                judged("attention's cuts, backward", table->attn_bwd(dq, dk, dv, delta, q, q, q, q, out, lse, cu, &shape, stream));
+            }
+        const struct { const char *what; std::vector<int32_t> map, row_of, position; } paged[] = {
+            {"a sequence that is not there", {0, 1}, {0, 1}, {0, 1}}, {"a negative sequence", {0, 1}, {-1, 0}, {0, 1}}, {"a negative position", {0, 1}, {0, 0}, {0, -1}},
+            {"a position past the blocks", {0, 1}, {0, 0}, {0, 8}}, {"a block that is not there", {0, 2}, {0, 0}, {0, 5}}, {"a negative block", {0, -1}, {0, 0}, {0, 4}},
+        };
+        for (const auto &each : paged) {
+            Ints map(each.map), row_of(each.row_of), position(each.position);
+            Floats pool(32), values(32), rows(8), out(8);
+            const fk_paged_shape shape = {2, 1, 1, 4, 4, 4, 4, 2, 4, 1, 2, 0, 1};
+            judged(each.what, table->paged_store(pool, values, rows, rows, map, row_of, position, &shape, stream));
+            judged(each.what, table->paged_attn(out, rows, pool, values, map, row_of, position, &shape, stream));
+        }
     }
     end();
 }

@@ -244,7 +244,7 @@ FK_ATTN_KERNELS(256)
 static bool fk_attn_bad(const fk_attn_shape *a) {
     if (a->tokens < 0 || a->sequences < 0 || a->kv_heads < 1 || a->q_heads < 1 || a->q_heads % a->kv_heads) return true;
     if (a->head_dim < 1 || a->head_dim > 256 || a->window < 0) return true;
-    return a->q_stride < a->q_heads * a->head_dim || a->kv_stride < a->kv_heads * a->head_dim || a->o_stride < a->q_heads * a->head_dim;
+    return (a->tokens > 0 && a->sequences == 0) || a->q_stride < a->q_heads * a->head_dim || a->kv_stride < a->kv_heads * a->head_dim || a->o_stride < a->q_heads * a->head_dim;
 }
 struct fk_attn_kernels { fk_kernel *fwd, *dq, *dkv; int64_t d; };
 static fk_attn_kernels fk_attn_for(int64_t d) {

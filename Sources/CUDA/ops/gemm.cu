@@ -75,9 +75,10 @@ struct fk_group { int64_t index, first, rows, tile; };
 
 /// The group and the tile of row tile number `at`, tiles of `height` rows, each group's counted from its own first row.
 FK_FN bool fk_find_group(fk_group &found, const int32_t *starts, int64_t groups, int64_t m, int64_t at, int64_t height, int32_t *trouble) {
+    bool fits = starts[0] == 0 && starts[groups] == m;
     for (int64_t g = 0; g < groups; g++) {
         const int64_t first = starts[g], end = starts[g + 1];
-        if (first < 0 || end < first || end > m) {
+        if (!(fits = fits && end >= first && end <= m)) {
             fk_raise(trouble, FK_BAD_SHAPE);
             return false;
         }

@@ -10,10 +10,40 @@ struct fk_paged_job {
     float *out, *parts;  // parts[row][head][chunk]: the largest score, the sum, and d elements
     const float *q, *k, *v;
     const int32_t *block_table, *row_of, *position;
+    int32_t *trouble;
     fk_paged_shape a;
     int64_t first_row, chunks;
     int32_t whole;  // rows of the pools start at multiples of 16 bytes
 };
+
+/// The blocks of row t's sequence, or NULL where it has none for that position.
+FK_FN const int32_t *fk_paged_table(const fk_paged_shape &a, const int32_t *block_table, const int32_t *row_of, const int32_t *position, int64_t t) {
+    const int64_t row = row_of[t], last = position[t];
+    return row < 0 || row >= a.sequences || last < 0 || last / a.block_size >= a.places ? nullptr : block_table + row * a.places;
+}
+
+struct fk_paged_store_job {
+    float *kpool, *vpool;
+    const float *k, *v;
+    const int32_t *block_table, *row_of, *position;
+    int32_t *trouble;
+    fk_paged_shape a;
+};
+
+/// A row's keys, or its values.
+FK_KERNEL(fk_paged_rows, fk_paged_store_job, 128) {
+    const fk_paged_shape &a = job.a;
+    const int64_t t = fk_block() / 2, width = a.kv_heads * a.head_dim;
+    const int32_t *table = fk_paged_table(a, job.block_table, job.row_of, job.position, t);
+    const int64_t block = table ? table[job.position[t] / a.block_size] : -1;
+    if (block < 0 || block >= a.blocks) {
+        fk_raise(job.trouble, FK_BAD_SHAPE);
+        return;
+    }
+    const float *from = (fk_block() % 2 ? job.v : job.k) + t * a.kv_stride;
+    float *to = (fk_block() % 2 ? job.vpool : job.kpool) + (block * a.block_size + job.position[t] % a.block_size) * width;
+    for (int64_t i = fk_thread(); i < width; i += 128) to[i] = from[i];
+}
 
 FK_KERNEL(fk_paged_parts, fk_paged_job, 128) {
     const fk_paged_shape &a = job.a;
@@ -23,12 +53,15 @@ FK_KERNEL(fk_paged_parts, fk_paged_job, 128) {
     const int64_t chunk = fk_block() % job.chunks, kv = fk_block() / job.chunks % a.kv_heads, row = fk_block() / job.chunks / a.kv_heads, t = job.first_row + row;
     const int64_t d = a.head_dim, group = a.q_heads / a.kv_heads, last = job.position[t], p0 = chunk * fk_paged_chunk;
     const int64_t first = a.window ? fk_max(0, last - a.window + 1) : 0;
-    if (p0 > last || p0 + fk_paged_chunk <= first) return;
-    const int32_t *table = job.block_table + job.row_of[t] * a.table_stride;
+    const int32_t *table = fk_paged_table(a, job.block_table, job.row_of, job.position, t);
+    if (!table) fk_raise(job.trouble, FK_BAD_SHAPE);
+    if (!table || p0 > last || p0 + fk_paged_chunk <= first) return;
     const int count = (int)fk_min(fk_paged_chunk, last + 1 - p0);
     for (int i = fk_thread(); i < count; i += 128) {
-        const int64_t p = p0 + i;
-        places[i] = (((int64_t)table[p / a.block_size] * a.block_size + p % a.block_size) * a.kv_heads + kv) * d;
+        const int64_t p = p0 + i, block = table[p / a.block_size];
+        const bool there = block >= 0 && block < a.blocks;
+        if (!there && p >= first) fk_raise(job.trouble, FK_BAD_SHAPE);
+        places[i] = (((there ? block : 0) * a.block_size + p % a.block_size) * a.kv_heads + kv) * d;
     }
     const int lane = fk_thread() % 8;  // of the eight threads that share a key
     for (int64_t h0 = kv * group; h0 < (kv + 1) * group; h0 += fk_paged_heads) {
@@ -107,6 +140,7 @@ FK_KERNEL(fk_paged_parts, fk_paged_job, 128) {
 FK_KERNEL(fk_paged_whole, fk_paged_job, 128) {
     const fk_paged_shape &a = job.a;
     const int64_t row = fk_block() / a.q_heads, h = fk_block() % a.q_heads, t = job.first_row + row, d = a.head_dim, last = job.position[t];
+    if (!fk_paged_table(a, job.block_table, job.row_of, job.position, t)) return;
     const int64_t first = (a.window ? fk_max(0, last - a.window + 1) : 0) / fk_paged_chunk, end = fk_min(job.chunks, last / fk_paged_chunk + 1);
     const float *parts = job.parts + fk_block() * job.chunks * (d + 2);
     float top = -INFINITY, total = 0.0f;
@@ -120,14 +154,26 @@ FK_KERNEL(fk_paged_whole, fk_paged_job, 128) {
 }
 
 #if !FK_DEVICE_PASS
+static bool fk_paged_bad(const fk_paged_shape *a) {
+    if (a->tokens < 0 || a->kv_heads < 1 || a->q_heads < 1 || a->q_heads % a->kv_heads) return true;
+    if (a->head_dim < 1 || a->head_dim > 256 || a->block_size < 1 || a->window < 0) return true;
+    return a->blocks < 0 || a->sequences < 0 || a->places < 0 || (a->tokens > 0 && !(a->blocks && a->sequences && a->places));
+}
+
+static fk_status fk_paged_store_cuda(float *kpool, float *vpool, const float *k, const float *v, const int32_t *block_table, const int32_t *row_of, const int32_t *position,
+                                     const fk_paged_shape *a, fk_stream s) {
+    if (fk_paged_bad(a) || a->kv_stride < a->kv_heads * a->head_dim) return FK_BAD_SHAPE;
+    const fk_paged_store_job job = {kpool, vpool, k, v, block_table, row_of, position, fk_trouble(s), *a};
+    return fk_launch(s, fk_paged_rows, 2 * a->tokens, 1, 0, job);
+}
+
 static fk_status fk_paged_attn_cuda(float *out, const float *q, const float *kpool, const float *vpool, const int32_t *block_table, const int32_t *row_of, const int32_t *position,
                                     const fk_paged_shape *a, fk_stream s) {
-    if (a->tokens < 0 || a->kv_heads < 1 || a->q_heads < 1 || a->q_heads % a->kv_heads) return FK_BAD_SHAPE;
-    if (a->head_dim < 1 || a->head_dim > 256 || a->block_size < 1 || a->window < 0) return FK_BAD_SHAPE;
+    if (fk_paged_bad(a)) return FK_BAD_SHAPE;
     if (a->q_stride < a->q_heads * a->head_dim || a->o_stride < a->q_heads * a->head_dim) return FK_BAD_SHAPE;
     fk_paged_job job = {};
-    job.out = out, job.q = q, job.k = kpool, job.v = vpool, job.block_table = block_table, job.row_of = row_of, job.position = position, job.a = *a;
-    job.chunks = fk_max(1, fk_ceil(a->table_stride * a->block_size, fk_paged_chunk));
+    job.out = out, job.q = q, job.k = kpool, job.v = vpool, job.block_table = block_table, job.row_of = row_of, job.position = position, job.trouble = fk_trouble(s), job.a = *a;
+    job.chunks = fk_max(1, fk_ceil(a->places * a->block_size, fk_paged_chunk));
     job.whole = a->head_dim % 4 == 0 && ((uintptr_t)kpool | (uintptr_t)vpool) % 16 == 0;
     // Rows by as many at a time as 256 MiB of parts have room for.
     const int64_t row_bytes = a->q_heads * job.chunks * (a->head_dim + 2) * 4, rows = fk_max(1, fk_min(a->tokens, ((int64_t)256 << 20) / row_bytes));
