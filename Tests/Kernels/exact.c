@@ -211,6 +211,20 @@ static void attention(const fk_ops *t, fk_stream s) {
                 }
 }
 
+/// Two rows of one head of four over two blocks of four positions; each time one index lies outside its range.
+static void refusals(const fk_ops *t, fk_stream s) {
+    static const struct { int32_t map[2], row_of[2], position[2]; } wrong[] = {
+        {{0, 1}, {0, 1}, {0, 1}}, {{0, 1}, {-1, 0}, {0, 1}}, {{0, 1}, {0, 0}, {0, -1}}, {{0, 1}, {0, 0}, {0, 8}}, {{0, 2}, {0, 0}, {0, 5}}, {{0, -1}, {0, 0}, {0, 4}},
+    };
+    const fk_paged_shape shape = {2, 1, 1, 4, 4, 4, 4, 2, 4, 1, 2, 0, 1};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        float *k = floats(32), *v = floats(32), *rows = floats(8);
+        int refused = t->paged_store(k, v, rows, rows, wrong[i].map, wrong[i].row_of, wrong[i].position, &shape, s) == FK_BAD_SHAPE;
+        refused &= t->paged_attn(floats(8), rows, k, v, wrong[i].map, wrong[i].row_of, wrong[i].position, &shape, s) == FK_BAD_SHAPE;
+        verdict(t->name, "refusals of paged indices", refused ? FK_OK : FK_DEVICE);
+    }
+}
+
 /// All operations of a table, by streams of one and two threads if it is one of the CPU's.
 static int all(const fk_ops *t) {
     for (int threads = t->device ? 2 : 1; threads <= 2; threads++) {
@@ -218,6 +232,7 @@ static int all(const fk_ops *t) {
         if (t->stream_open(&s, threads, 0) != FK_OK) return 0;
         layers(t, s);
         attention(t, s);
+        if (!t->device) refusals(t, s);
         experts(t, s);
         if (threads == 2) matrices(t, s);
         t->stream_close(s);

@@ -577,17 +577,27 @@ static void promises() {
 
 int main(int count, char **words) {
     if (count < 2) {
-        fprintf(stderr, "usage: check LIBRARY [--quick]\n");
+        fprintf(stderr, "usage: check LIBRARY [--quick [PART…]]\n");
         return 64;
     }
     quick = count > 2 && !strcmp(words[2], "--quick");
+    const struct { const char *name; void (*run)(); } parts[] = {
+        {"matrices", [] { matrices(0), matrices(FK_BF16); }}, {"quantised", quantised}, {"groups", groups}, {"layers", layers}, {"experts", experts},
+        {"attention", [] { attention(0), attention(FK_BF16); }}, {"paged", paged}, {"promises", promises},
+    };
+    for (int w = 3; w < count; w++)
+        if (std::none_of(std::begin(parts), std::end(parts), [&](const auto &part) { return !strcmp(part.name, words[w]); })) {
+            fprintf(stderr, "check: there is no part `%s`\n", words[w]);
+            return 64;
+        }
     if (!open_library(words[1])) {
         printf("0 passed, 0 failed, 1 skipped\n");
         return 0;
     }
     reference = fk_cpu_ops(FK_CPU_REFERENCE);
     must(reference->stream_open(&slow, 1, 0), "reference");
-    matrices(0), matrices(FK_BF16), quantised(), groups(), layers(), experts(), attention(0), attention(FK_BF16), paged(), promises();
+    for (const auto &part : parts)
+        if (count < 4 || std::any_of(words + 3, words + count, [&](const char *word) { return !strcmp(word, part.name); })) part.run();
     table->stream_close(stream);
     reference->stream_close(slow);
     printf("%d passed, %d failed, 0 skipped\n", passed, failed);
