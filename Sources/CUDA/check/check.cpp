@@ -474,16 +474,33 @@ static void paged() {
         for (const int64_t group : {1, 3, 9})
             for (const int64_t window : {0, 35, 400}) {
                 if (quick && (d * group + window) % 3) continue;
+                // Positions that one chunk of 256 holds, or several. The table of the first has room for one chunk, or for more: that must not show.
                 const int64_t kv = 2, q = kv * group, block = 3, rows = 3, places = 700 / block + 1;
                 std::vector<int32_t> blocks((size_t)(2 * places));
                 for (size_t i = 0; i < blocks.size(); i++) blocks[i] = (int32_t)(blocks.size() - 1 - i);
                 Ints map(blocks), row_of({0, 1, 1}), position({0, 255, 690});
-                const fk_paged_shape shape = {rows, q, kv, d, q * d + 1, kv * d + 2, q * d + 5, 2 * places, block, 2, places, window, 0.3f};
+                fk_paged_shape shape = {rows, q, kv, d, q * d + 1, kv * d + 2, q * d + 5, 2 * places, block, 2, places, window, 0.3f};
                 const std::string name = named({q, d}) + " window " + std::to_string(window);
+                const double bound = 4 * ((double)d + 8) * u * 0.3 * (double)d + 700 * u;
                 Floats Q(rows * shape.q_stride), out(rows * shape.o_stride), K(2 * places * block * kv * d), V(2 * places * block * kv * d);
                 good(table->paged_attn(out, Q, K, V, map, row_of, position, &shape, stream), name);
                 reference->paged_attn(out.ref(), Q.ref(), K.ref(), V.ref(), map.ref(), row_of.ref(), position.ref(), &shape, slow);
-                out.compare("out", name, 4 * ((double)d + 8) * u * 0.3 * (double)d + 700 * u);
+                out.compare("out", name, bound);
+
+                const int64_t few = 250 / block + 1;
+                std::vector<int32_t> some(blocks.begin(), blocks.begin() + few);
+                some.insert(some.end(), blocks.begin() + places, blocks.begin() + places + few);
+                Ints near_map(some), near({0, 249, 130});
+                Floats wide(rows * shape.o_stride);
+                good(table->paged_attn(wide, Q, K, V, map, row_of, near, &shape, stream), name);
+                shape.places = few;
+                good(table->paged_attn(out, Q, K, V, near_map, row_of, near, &shape, stream), name);
+                const auto one = out.get(), more = wide.get();
+                for (int64_t t = 0; t < rows; t++)
+                    if (memcmp(&one[(size_t)(t * shape.o_stride)], &more[(size_t)(t * shape.o_stride)], (size_t)(q * d) * 4)) wrong("%s: room for more chunks shows", name.c_str());
+                reference->paged_attn(out.ref(), Q.ref(), K.ref(), V.ref(), near_map.ref(), row_of.ref(), near.ref(), &shape, slow);
+                out.compare("out of one chunk", name, bound);
+                shape.places = places;
 
                 Floats k(rows * shape.kv_stride), v(rows * shape.kv_stride);
                 good(table->paged_store(K, V, k, v, map, row_of, position, &shape, stream), name);
