@@ -37,7 +37,7 @@ import Testing
             for number in 0..<KillTests.moments {
                 let moment = Moment(number: number)
                 let worker = try await worker(of: run, site)
-                if moment.isInsideWrite { try waitForWrite(in: folder, moment) } else { try await waitAWhile(in: folder, moment) }
+                if moment.isInsideWrite { try waitForWrite(in: folder, moment) } else { await waitAWhile(in: folder, moment) }
                 kill(moment.takesDaemon ? try site.pid("trainer") : worker, SIGKILL)
                 while Processes.isAlive(worker) {}
                 // What a cut write leaves stays until the next worker tidies up.
@@ -71,9 +71,9 @@ import Testing
     }
 
     /// A moment's delay, or on a fast machine until the run has moved on by so much that all moments still have their share of it.
-    private func waitAWhile(in folder: String, _ moment: Moment) async throws {
-        let end = ContinuousClock.now + moment.delay, share = KillTests.steps / KillTests.moments / 2, begun = newestStep(folder)
-        while ContinuousClock.now < end, newestStep(folder) < begun + share { try await Task.sleep(for: .milliseconds(1)) }
+    private func waitAWhile(in folder: String, _ moment: Moment) async {
+        let reached = newestStep(folder) + KillTests.steps / KillTests.moments / 2
+        _ = await eventually(within: moment.delay, every: .milliseconds(1)) { newestStep(folder) >= reached }
     }
 
     private func newestStep(_ folder: String) -> Int {
