@@ -32,12 +32,12 @@ private struct Case {
         return out.values()
     }
 
-    /// The rows of `positions` over a pool; other sequences' blocks hold nonsense that must not show.
+    /// The rows of `positions` over a pool; other sequences' blocks hold nonsense that must not show, and blocks that no row's window reaches are gone.
     func paged(_ positions: [Int], blockSize: Int, seed: UInt64 = 1) throws -> [Float] {
         let (wide, narrow) = (shape.queryHeads * shape.headDim, shape.kvHeads * shape.headDim)
         let blocks = (tokens + blockSize - 1) / blockSize
         var random = SplitMix(state: seed)
-        let table = (0..<Int32(blocks + 3)).shuffled(using: &random)
+        var table = (0..<Int32(blocks + 3)).shuffled(using: &random)
         let keys = try device.tensor(rows: (blocks + 3) * blockSize, columns: narrow), values = try device.tensor(rows: (blocks + 3) * blockSize, columns: narrow)
         keys.fill(.nan)
         values.fill(.nan)
@@ -50,6 +50,8 @@ private struct Case {
         let rows = try device.tensor(rows: positions.count, columns: wide)
         try device.gather(rows, from: tensor(q, wide), rows: Indices(positions.map { Int32($0) }, on: device))
         let out = try device.tensor(rows: positions.count, columns: wide)
+        let firstSeen = shape.window == 0 ? 0 : positions.map { max(0, $0 - shape.window + 1) }.min() ?? 0
+        for gone in 0..<(firstSeen / blockSize) { table[gone] = -1 }
         try device.pagedAttention(out, q: rows, keys: keys, values: values, at: places(positions), shape: shape)
         return out.values()
     }
@@ -82,6 +84,20 @@ private struct Case {
         for (i, position) in [80, 3, 149].enumerated() {
             let alone = Array(some[i * wide..<(i + 1) * wide]), beside = Array(all[position * wide..<(position + 1) * wide])
             #expect(alone == beside)
+        }
+    }
+
+    /// Rows that follow one another may be taken together; where such a run begins, ends or is broken must not show.
+    @Test(arguments: Backend.present, [0, 20, 70])
+    func `rows of a run have the bits they have alone`(backend: Backend, window: Int) throws {
+        let one = try Case(backend, tokens: 200, queryHeads: 9, kvHeads: 1, headDim: 36, window: window, seed: 5)
+        let packed = try one.packed(), wide = 9 * 36
+        for positions in [Array(131..<200), [7] + Array(150..<166) + [3] + Array(90..<137) + [90, 91], Array(77..<92), Array(77..<93), Array((60..<100).reversed()), Array(64..<96) + Array(0..<32)] {
+            let rows = try one.paged(positions, blockSize: 16)
+            for (i, position) in positions.enumerated() {
+                let same = rows[i * wide..<(i + 1) * wide].elementsEqual(packed[position * wide..<(position + 1) * wide])
+                #expect(same, "position \(position), row \(i) of \(positions.count)")
+            }
         }
     }
 

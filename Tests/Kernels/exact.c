@@ -207,6 +207,15 @@ static void attention(const fk_ops *t, fk_stream s) {
                     float *pools[] = {floats(pool), floats(pool)};
                     status = t->paged_store(pools[0], pools[1], floats(rows * kv * d), floats(rows * kv * d), table, row_of, position, &paged, s);
                     if (status == FK_OK) status = t->paged_attn(floats(rows * q * d), floats(rows * q * d), pools[0], pools[1], table, row_of, position, &paged, s);
+
+                    // The last rows of the first sequence, one after another, and what their windows do not reach is nowhere.
+                    const int64_t run = n < 40 ? n : 40, seen = window && n - run - window + 1 > 0 ? (n - run - window + 1) / block : 0;
+                    int32_t *run_of = ints(run), *run_at = ints(run);
+                    for (int64_t i = 0; i < seen; i++) table[i] = -1;
+                    for (int64_t i = 0; i < run; i++) run_of[i] = 0, run_at[i] = (int32_t)(n - run + i);
+                    fk_paged_shape many = paged;
+                    many.tokens = run;
+                    if (status == FK_OK) status = t->paged_attn(floats(run * q * d), floats(run * q * d), pools[0], pools[1], table, run_of, run_at, &many, s);
                     verdict(t->name, "paged attention", status);
                 }
 }

@@ -122,75 +122,105 @@ FK_INLINE vi FK(visible)(int64_t j, vi query, int64_t window) {
 }
 static const int32_t FK(iota)[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
 
+/// Up to L queries of one head, a lane each, on their way over the keys: q and what they have summed are transposed, [d][L].
+struct FK(attn_lanes) {
+    float *qt, *st, *ot;
+    vf largest[NV], total[NV];
+    vi query[NV];  // positions
+};
+
+/// Floats of scratch that attn_begin takes.
+enum { FK(attn_lanes_floats) = (256 + FK(key_block) + 256) * FK(lanes) };
+
+/// `count` queries from q on, the first at `position`.
+static void FK(attn_begin)(struct FK(attn_lanes) *x, float *scratch, const float *q, const fk_attn_shape *a, int64_t count, int64_t position) {
+    enum { L = FK(lanes), KB = FK(key_block) };
+    x->qt = scratch;
+    x->st = x->qt + 256 * L;
+    x->ot = x->st + KB * L;
+    FK(lanes_of)(x->qt, q, a->q_stride, count, a->head_dim, a->scale);
+    memset(x->ot, 0, (size_t)(a->head_dim * L) * sizeof(float));
+    for (int p = 0; p < NV; p++) {
+        x->largest[p] = vset(-__builtin_inff());
+        x->total[p] = vset(0.0f);
+        vi lane;
+        memcpy(&lane, FK(iota), sizeof lane);
+        x->query[p] = lane + (int32_t)(position + 16 * p);
+    }
+}
+
+/// Where the keys of the first block stand that any query from `position` on sees.
+FK_INLINE int64_t FK(attn_first)(int64_t position, int64_t window) {
+    return window ? fk_max(0, position - window + 1) / FK(key_block) * FK(key_block) : 0;
+}
+
+/// The next `deep` keys, the first at position j0, which no query may see all of if `masked`.
+static void FK(attn_keys)(struct FK(attn_lanes) *x, const float *keys, const float *values, int64_t stride, int64_t j0, int64_t deep, int masked, int64_t window,
+                          int64_t d) {
+    enum { L = FK(lanes) };
+    const float minus = -__builtin_inff();
+    tile_block(x->st, L, deep, L, keys, stride, 1, x->qt, L, d, 0);
+    for (int p = 0; p < NV; p++) {
+        vf top = x->largest[p];
+        for (int64_t j = 0; j < deep; j++) {
+            vf s = vload(x->st + j * L + 16 * p);
+            if (masked) {
+                s = vselect(FK(visible)(j0 + j, x->query[p], window), s, vset(minus));
+                vstore(x->st + j * L + 16 * p, s);
+            }
+            top = vmax(s, top);
+        }
+        // A lane that has seen no key yet keeps -inf; 0 stands in so that -inf - (-inf) never happens.
+        const vf base = vselect(top == minus, vset(0.0f), top);
+        const vf fade = vexp(x->largest[p] - base);
+        vf sum = x->total[p] * fade;
+        for (int64_t j = 0; j < deep; j++) {
+            const vf e = vexp(vload(x->st + j * L + 16 * p) - base);
+            vstore(x->st + j * L + 16 * p, e);
+            sum = sum + e;
+        }
+        x->total[p] = sum;
+        x->largest[p] = top;
+        for (int64_t e = 0; e < d; e++) vstore(x->ot + e * L + 16 * p, vload(x->ot + e * L + 16 * p) * fade);
+    }
+    tile_block(x->ot, L, d, L, values, 1, stride, x->st, L, deep, 1);
+}
+
+/// out[query] = what it summed over its denominator.
+static void FK(attn_end)(const struct FK(attn_lanes) *x, float *out, int64_t stride, int64_t count, int64_t d) {
+    for (int p = 0; p < NV; p++) {
+        const vf inverse = vset(1.0f) / x->total[p];
+        const int64_t here = fk_max(0, fk_min(16, count - 16 * p));
+        for (int64_t e = 0; e < d; e += 16) {
+            const int64_t deep = fk_min(16, d - e);
+            vf rows[16];
+            FK_UNROLL for (int64_t i = 0; i < 16; i++) rows[i] = i < deep ? vload(x->ot + (e + i) * FK(lanes) + 16 * p) * inverse : vset(0.0f);
+            vtranspose(rows);
+            for (int64_t i = 0; i < here; i++) vstore_n(out + (16 * p + i) * stride + e, rows[i], deep);
+        }
+    }
+}
+
 static void FK(attn_fwd_task)(void *context, int64_t task, void *scratch) {
     const struct FK(attn_job) *job = context;
     const fk_attn_shape *a = job->a;
     enum { L = FK(lanes), KB = FK(key_block) };
     const int64_t d = a->head_dim, block = task % job->blocks_per_sequence;
     const int64_t h = task / job->blocks_per_sequence % a->q_heads, n = task / job->blocks_per_sequence / a->q_heads;
-    const int64_t start = job->cu[n], length = job->cu[n + 1] - start, q0 = block * L;
+    const int64_t start = job->cu[n], length = job->cu[n + 1] - start, q0 = block * L, row = start + q0;
     if (q0 >= length) return;
     const int64_t count = fk_min(L, length - q0), g = h / (a->q_heads / a->kv_heads) * d;
     const float *keys = job->k + start * a->kv_stride + g, *values = job->v + start * a->kv_stride + g;
-    float *qt = scratch, *st = qt + 256 * L, *ot = st + KB * L;
-    FK(lanes_of)(qt, job->q + (start + q0) * a->q_stride + h * d, a->q_stride, count, d, a->scale);
-    memset(ot, 0, (size_t)(d * L) * sizeof(float));
-    const float minus = -__builtin_inff();
-    vf largest[NV], total[NV];
-    vi query[NV];
-    for (int p = 0; p < NV; p++) {
-        largest[p] = vset(minus);
-        total[p] = vset(0.0f);
-        vi lane;
-        memcpy(&lane, FK(iota), sizeof lane);
-        query[p] = lane + (int32_t)(q0 + 16 * p);
-    }
-    const int64_t first = a->window ? fk_max(0, q0 - a->window + 1) / KB * KB : 0;
-    for (int64_t j0 = first; j0 < q0 + count; j0 += KB) {
+    struct FK(attn_lanes) x;
+    FK(attn_begin)(&x, scratch, job->q + row * a->q_stride + h * d, a, count, q0);
+    for (int64_t j0 = FK(attn_first)(q0, a->window); j0 < q0 + count; j0 += KB) {
         const int64_t deep = fk_min(KB, q0 + count - j0);
-        tile_block(st, L, deep, L, keys + j0 * a->kv_stride, a->kv_stride, 1, qt, L, d, 0);
-        const int masked = j0 + deep > q0 + 1 || a->window;
-        for (int p = 0; p < NV; p++) {
-            vf top = largest[p];
-            for (int64_t j = 0; j < deep; j++) {
-                vf x = vload(st + j * L + 16 * p);
-                if (masked) {
-                    x = vselect(FK(visible)(j0 + j, query[p], a->window), x, vset(minus));
-                    vstore(st + j * L + 16 * p, x);
-                }
-                top = vmax(x, top);
-            }
-            // A lane that has seen no key yet keeps -inf; 0 stands in so that -inf - (-inf) never happens.
-            const vf base = vselect(top == minus, vset(0.0f), top);
-            const vf fade = vexp(largest[p] - base);
-            vf sum = total[p] * fade;
-            for (int64_t j = 0; j < deep; j++) {
-                const vf e = vexp(vload(st + j * L + 16 * p) - base);
-                vstore(st + j * L + 16 * p, e);
-                sum = sum + e;
-            }
-            total[p] = sum;
-            largest[p] = top;
-            if (j0 > first)
-                for (int64_t e = 0; e < d; e++) vstore(ot + e * L + 16 * p, vload(ot + e * L + 16 * p) * fade);
-        }
-        tile_block(ot, L, d, L, values + j0 * a->kv_stride, 1, a->kv_stride, st, L, deep, 1);
+        FK(attn_keys)(&x, keys + j0 * a->kv_stride, values + j0 * a->kv_stride, a->kv_stride, j0, deep, j0 + deep > q0 + 1 || a->window, a->window, d);
     }
-    for (int p = 0; p < NV; p++) {
-        const vf inverse = vset(1.0f) / total[p];
-        const int64_t here = fk_max(0, fk_min(16, count - 16 * p));
-        for (int64_t e = 0; e < d; e += 16) {
-            const int64_t deep = fk_min(16, d - e);
-            vf rows[16];
-            FK_UNROLL for (int64_t i = 0; i < 16; i++) rows[i] = i < deep ? vload(ot + (e + i) * L + 16 * p) * inverse : vset(0.0f);
-            vtranspose(rows);
-            for (int64_t i = 0; i < here; i++)
-                vstore_n(job->out + (start + q0 + 16 * p + i) * a->o_stride + h * d + e, rows[i], deep);
-        }
-        if (job->lse)
-            for (int64_t i = 0; i < here; i++)
-                job->lse[(start + q0 + 16 * p + i) * a->q_heads + h] = (float)((double)largest[p][i] + fk_log((double)total[p][i]));
-    }
+    FK(attn_end)(&x, job->out + row * a->o_stride + h * d, a->o_stride, count, d);
+    if (job->lse)
+        for (int64_t i = 0; i < count; i++)
+            job->lse[(row + i) * a->q_heads + h] = (float)((double)x.largest[i / 16][i % 16] + fk_log((double)x.total[i / 16][i % 16]));
 }
 
 static int64_t FK(longest)(const int32_t *cu, int64_t sequences) {

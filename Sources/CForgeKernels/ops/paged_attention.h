@@ -1,8 +1,8 @@
 // Attention of new tokens over keys and values kept in blocks (Kwon et al. 2023, arXiv:2309.06180).
 //
-// One task is one row and one kv head: it reads one sequence and nothing of the other rows, so a row's bits cannot depend on its company. Keys
-// come in splits of 64 counted from position 0, never by blocks, so they cannot depend on the block size either. Each product, maximum and sum
-// is the one attn_fwd makes for that query, in the same order: serving and training give the same bits, not only the same numbers.
+// A task is one kv head and one row, or the rows of one sequence that follow one another, a lane each. Either way a row's products, maxima and sums are the
+// ones attn_fwd makes for that query, in the same order, from its own sequence alone: serving and training give the same bits, whatever the company. Keys
+// come in splits of 64 counted from position 0, never by blocks, so the bits cannot depend on the block size either.
 
 static int FK(paged_bad)(const fk_paged_shape *a) {
     if (a->tokens < 0 || a->kv_heads < 1 || a->q_heads < 1 || a->q_heads % a->kv_heads) return 1;
@@ -101,7 +101,8 @@ struct FK(paged_job) {
     const fk_paged_shape *a;
 };
 
-enum { FK(split) = 64, FK(pair) = 2 };
+// Keys of a split; heads whose scores are computed at once; heads of a group that share a split's keys once they are transposed.
+enum { FK(split) = FK(key_block), FK(pair) = 2, FK(turn) = 8 };
 
 /// scores[h][j] = Σ_e query[h][e] kt[e][j] in the order of e, for one or two heads and the 64 keys of a split.
 FK_INLINE void FK(paged_scores)(const int heads, float *scores, const float *query, const float *kt, int64_t d) {
@@ -157,22 +158,26 @@ FK_INLINE void FK(paged_heads)(const int heads, const struct FK(paged_job) *job,
     for (; e < d; e += 16) FK(paged_values)(heads, 1, o + e, scores, fade, job->vpool + e, at, from, to, fk_min(16, d - e));
 }
 
-static void FK(paged_task)(void *context, int64_t task, void *scratch) {
-    const struct FK(paged_job) *job = context;
+/// Row t is one further in the sequence of the row before it.
+FK_INLINE int FK(paged_follows)(const struct FK(paged_job) *job, int64_t t) {
+    return job->row_of[t] == job->row_of[t - 1] && job->position[t] == job->position[t - 1] + 1;
+}
+
+/// Row t alone, for the heads of group g.
+static void FK(paged_row)(const struct FK(paged_job) *job, int64_t t, int64_t g, float *scratch) {
     const fk_paged_shape *a = job->a;
-    enum { S = FK(split), P = FK(pair) };
-    const int64_t t = task / a->kv_heads, g = task % a->kv_heads, d = a->head_dim, group = a->q_heads / a->kv_heads;
+    enum { S = FK(split), P = FK(pair), T = FK(turn) };
+    const int64_t d = a->head_dim, group = a->q_heads / a->kv_heads;
     const int64_t last = job->position[t], start = a->window ? fk_max(0, last - a->window + 1) : 0;
     const int32_t *table = job->block_table + job->row_of[t] * a->places;
-    const float minus = -__builtin_inff();
-    float *kt = scratch, *query = kt + 256 * S;
-    // Heads of a group in turns of at most `P`, so that a group of any size fits the scratch.
-    for (int64_t h0 = 0; h0 < group; h0 += P) {
-        const int heads = (int)fk_min(P, group - h0);
-        float largest[P] = {minus, minus}, total[P] = {0, 0}, fade[P] = {0, 0};
-        float *o = query + P * 256, *scores = o + P * 256;
-        memset(o, 0, P * 256 * sizeof(float));
-        for (int h = 0; h < heads; h++) {
+    float *kt = scratch, *query = kt + 256 * S, *o = query + T * 256, *scores = o + T * 256;
+    // In turns, so that a group of any size fits the scratch.
+    for (int64_t h0 = 0; h0 < group; h0 += T) {
+        const int64_t heads = fk_min(T, group - h0);
+        float largest[T], total[T] = {0}, fade[P];
+        memset(o, 0, T * 256 * sizeof(float));
+        for (int64_t h = 0; h < heads; h++) {
+            largest[h] = -__builtin_inff();
             const float *from = job->q + t * a->q_stride + (g * group + h0 + h) * d;
             for (int64_t e = 0; e < d; e++) query[h * 256 + e] = from[e] * a->scale;
         }
@@ -190,15 +195,56 @@ static void FK(paged_task)(void *context, int64_t task, void *scratch) {
                     for (int64_t i = 0; i < deep; i++) vstore(kt + (e + i) * S + part, block[i]);
                 }
             }
-            if (heads == 2) FK(paged_heads)(2, job, scores, fade, o, query, kt, largest, total, at, from, to, d);
-            else FK(paged_heads)(1, job, scores, fade, o, query, kt, largest, total, at, from, to, d);
+            int64_t h = 0;
+            for (; h + P <= heads; h += P) FK(paged_heads)(P, job, scores, fade, o + h * 256, query + h * 256, kt, largest + h, total + h, at, from, to, d);
+            if (h < heads) FK(paged_heads)(1, job, scores, fade, o + h * 256, query + h * 256, kt, largest + h, total + h, at, from, to, d);
         }
-        for (int h = 0; h < heads; h++) {
+        for (int64_t h = 0; h < heads; h++) {
             const vf inverse = vset(1.0f) / vset(total[h]);
             float *out = job->out + t * a->o_stride + (g * group + h0 + h) * d;
             for (int64_t e = 0; e < d; e += 16) vstore_n(out + e, vload(o + h * 256 + e) * inverse, d - e);
         }
     }
+}
+
+/// `count` rows from t on, which follow one another in one sequence, for the heads of group g.
+static void FK(paged_run)(const struct FK(paged_job) *job, int64_t t, int64_t count, int64_t g, float *scratch) {
+    const fk_paged_shape *a = job->a;
+    enum { S = FK(split) };
+    const int64_t d = a->head_dim, group = a->q_heads / a->kv_heads, position = job->position[t], end = position + count;
+    const int32_t *table = job->block_table + job->row_of[t] * a->places;
+    const fk_attn_shape shape = {.head_dim = d, .q_stride = a->q_stride, .scale = a->scale};
+    float *keys = scratch + FK(attn_lanes_floats), *values = keys + S * 256;
+    for (int64_t h = g * group; h < (g + 1) * group; h++) {
+        struct FK(attn_lanes) x;
+        FK(attn_begin)(&x, scratch, job->q + t * a->q_stride + h * d, &shape, count, position);
+        for (int64_t j0 = FK(attn_first)(position, a->window); j0 < end; j0 += S) {
+            const int64_t deep = fk_min(S, end - j0), from = a->window ? fk_max(0, position - a->window + 1 - j0) : 0;
+            // What no row sees may be nowhere by now.
+            memset(keys, 0, (size_t)(from * d) * sizeof(float));
+            memset(values, 0, (size_t)(from * d) * sizeof(float));
+            for (int64_t j = from; j < deep; j++) {
+                const int64_t at = FK(paged_at)(a, table, j0 + j, g);
+                memcpy(keys + j * d, job->kpool + at, (size_t)d * sizeof(float));
+                memcpy(values + j * d, job->vpool + at, (size_t)d * sizeof(float));
+            }
+            FK(attn_keys)(&x, keys, values, d, j0, deep, j0 + deep > position + 1 || a->window, a->window, d);
+        }
+        FK(attn_end)(&x, job->out + t * a->o_stride + h * d, a->o_stride, count, d);
+    }
+}
+
+/// Row t and one kv head; or nothing, if an earlier row brings t along.
+static void FK(paged_task)(void *context, int64_t task, void *scratch) {
+    const struct FK(paged_job) *job = context;
+    enum { L = FK(lanes) };
+    const int64_t t = task / job->a->kv_heads, g = task % job->a->kv_heads, end = fk_min(job->a->tokens, t / L * L + L);
+    int64_t first = t, after = t + 1;
+    while (first % L && FK(paged_follows)(job, first)) first--;
+    while (after < end && FK(paged_follows)(job, after)) after++;
+    // Half the lanes filled pay for the others.
+    if (after - first < L / 2) FK(paged_row)(job, t, g, scratch);
+    else if (t == first) FK(paged_run)(job, t, after - first, g, scratch);
 }
 
 static fk_status FK(paged_attn)(float *out, const float *q, const float *kpool, const float *vpool, const int32_t *block_table,
