@@ -8,6 +8,8 @@ package import ForgeCore
     package let backend: Backend
     package let threads: Int
     let stream: fk_stream
+    /// Pieces of memory taken so far: a step of training or serving takes none once it has run.
+    package internal(set) var storagesTaken = 0
 
     /// - Parameter threads: workers, the caller included; nil takes the CPUs this process may use (affinity and cgroup quota).
     ///   The number never shows in a result.

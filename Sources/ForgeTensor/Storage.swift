@@ -18,6 +18,7 @@ package import ForgeCore
         self.bytes = bytes
         self.device = device
         unsafe base = memory
+        device.storagesTaken += 1
     }
 
     deinit { unsafe device.ops.release(base, device.stream) }

@@ -115,6 +115,23 @@ struct DecoderTests {
         #expect(evaluator.activationBytes.count * 2 < decoder.activationBytes.count)
     }
 
+    @Test(arguments: [1, 2], Precision.allCases)
+    func `a step takes no memory once one has run`(threads: Int, precision: Precision) throws {
+        let device = try Device(threads: threads), table = ParameterTable(DecoderTests.small)
+        let parameters = try Parameters(table, on: device), gradients = try Parameters(table, on: device)
+        let decoder = try Decoder(parameters, gradients: gradients, rows: 128, precision: precision, on: device)
+        func step(_ lengths: [Int]) throws {
+            decoder.beginStep()
+            _ = try decoder.forwardBackward(batch(lengths, seed: 3), weight: 1)
+            try decoder.endStep()
+        }
+        try step([20])
+        let taken = device.storagesTaken
+        #expect(taken > 0)
+        for lengths in [[64, 64], [1], [30, 30, 30]] { try step(lengths) }
+        #expect(device.storagesTaken == taken)
+    }
+
     @Test func `buffers alive together never overlap`() {
         var random = SeededGenerator(seed: 3)
         for _ in 0..<50 {
