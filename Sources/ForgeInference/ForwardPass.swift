@@ -5,7 +5,7 @@ package import ForgeTensor
 /// The decoder without a tape: the training pass's operations in the training pass's order, over a paged cache of keys and values.
 ///
 /// Every operation works row by row with one order of summation, so a row's logits have the same bits alone, among others, in one chunk or in many, and
-/// in the format the model was trained in they are the bits the training pass gives. Legend: R rows of the step, D rows that draw, E width, Q and K query and key widths, F feed-forward width.
+/// in the format the model was trained in they are the bits the training pass gives. Legend: R rows of the step, D rows that draw, E width, Q and K query and key widths.
 package final class ForwardPass: StepModel {
     package let config: MistralConfig
     package let device: Device
@@ -21,9 +21,10 @@ package final class ForwardPass: StepModel {
     private let values: [Tensor]
 
     private let ids, positions, sequences, tables, draws: Indices
-    private let stream_RE, normed_RE, branch_RE, qkv_RQKK, heads_RQ, gateUp_R2F, hidden_RF: Tensor
+    private let stream_RE, normed_RE, branch_RE, qkv_RQKK, heads_RQ: Tensor
     private let stream_DE, branch_DE, last_DE, logits_DV: Tensor
     private let workspace: Tensor
+    private let feedForward: FeedForwardPass
 
     /// - Parameters:
     ///   - blocks: pages of the cache; every one takes `blockBytes`.
@@ -59,13 +60,12 @@ package final class ForwardPass: StepModel {
         branch_RE = try device.tensor(rows: rowsMax, columns: config.width)
         qkv_RQKK = try device.tensor(rows: rowsMax, columns: config.attentionWidth)
         heads_RQ = try device.tensor(rows: rowsMax, columns: config.queryWidth)
-        gateUp_R2F = try device.tensor(rows: rowsMax, columns: 2 * config.feedForward)
-        hidden_RF = try device.tensor(rows: rowsMax, columns: config.feedForward)
         stream_DE = try device.tensor(rows: sequencesMax, columns: config.width)
         branch_DE = try device.tensor(rows: sequencesMax, columns: config.width)
         last_DE = try device.tensor(rows: sequencesMax, columns: config.width)
         logits_DV = try device.tensor(rows: sequencesMax, columns: config.vocabulary)
         workspace = try device.tensor(rows: 1, columns: weights.format.workspaceFloats(rows: rowsMax, k: weights.inputsMax))
+        feedForward = try FeedForwardPass(config, rows: rowsMax, workspace: workspace, on: device)
     }
 
     package var vocabulary: Int { config.vocabulary }
@@ -89,10 +89,7 @@ package final class ForwardPass: StepModel {
             try normalise(normed, stream, adding: number == 0 ? nil : branch, layer.attentionNorm)
             try attend(normed, layer, number, paged, into: branch)
             try normalise(normed, stream, adding: branch, layer.feedForwardNorm)
-            let gateUp = gateUp_R2F.prefix(rows), hidden = hidden_RF.prefix(rows)
-            try device.multiply(gateUp, normed, by: layer.gateUp, workspace: workspace)
-            try device.swiglu(hidden, gateUp)
-            try device.multiply(branch, hidden, by: layer.down, workspace: workspace)
+            try feedForward.run(normed, layer.feedForward, into: branch)
         }
         guard draws > 0 else { return [] }
         // Only rows that draw need the last norm and the head.

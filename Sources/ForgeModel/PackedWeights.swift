@@ -3,15 +3,32 @@ package import ForgeTensor
 
 /// A decoder's weights that are only read, in serving or under adapters: each matrix packed once, the embedding kept plain beside it for look-ups.
 package final class PackedWeights {
+    /// W₂(silu(W₁x)·W₃x).
+    package struct Gated {
+        /// gate and up as one matrix.
+        package let gateUp: PackedMatrix
+        package let down: PackedMatrix
+    }
+
+    package enum FeedForward {
+        case dense(Gated)
+        /// `router` is `[experts, width]` in float32 whatever the format, because a rounded score can choose another expert.
+        case mixture(router: PackedMatrix, experts: [Gated])
+    }
+
     package struct Layer {
         package let attentionNorm: Tensor
         /// q, k and v as one matrix.
         package let qkv: PackedMatrix
         package let output: PackedMatrix
         package let feedForwardNorm: Tensor
-        /// gate and up as one matrix.
-        package let gateUp: PackedMatrix
-        package let down: PackedMatrix
+        package let feedForward: FeedForward
+
+        /// - Precondition: the decoder is dense.
+        package var dense: Gated {
+            guard case .dense(let gated) = feedForward else { preconditionFailure("a mixture has experts in place of one feed-forward") }
+            return gated
+        }
     }
 
     package let config: MistralConfig
@@ -25,14 +42,9 @@ package final class PackedWeights {
     ///   - format: of every matrix; look-ups and norms stay float32.
     ///   - fill: writes one parameter's values into the tensor it is given, of the entry's shape (norms are one row). Called once for each entry of the table, in
     ///     the table's order, so that no second whole copy ever exists.
-    /// - Throws: what `fill` throws; `.environment` without memory; `.request` for a mixture.
+    /// - Throws: what `fill` throws; `.environment` without memory.
     package init(_ table: ParameterTable, as format: WeightFormat, on device: Device, fill: (ParameterTable.Entry, Tensor) throws(Fault) -> Void) throws(Fault) {
         let config = table.config
-        guard config.experts == nil else {
-            throw Fault(
-                .request, "model.architecture", "mixtral models are not served yet", why: "this version of forge trains and evaluates mixtures of experts only",
-                remedy: "serve a dense model")
-        }
         func entry(_ name: String) -> ParameterTable.Entry {
             guard let entry = table[name] else { preconditionFailure("no parameter is called `\(name)`") }
             return entry
@@ -45,7 +57,7 @@ package final class PackedWeights {
             return tensor
         }
         /// Matrices that lie under one another are one matrix to the kernels.
-        func stacked(_ names: [String]) throws(Fault) -> PackedMatrix {
+        func stacked(_ names: [String], as format: WeightFormat = format) throws(Fault) -> PackedMatrix {
             let entries = names.map(entry), columns = entries[0].shape[1]
             let source = try device.tensor(rows: entries.reduce(0) { $0 + $1.shape[0] }, columns: columns)
             var row = 0
@@ -65,9 +77,21 @@ package final class PackedWeights {
             let qkv = try stacked(["q", "k", "v"].map { prefix + "self_attn.\($0)_proj.weight" })
             let output = try stacked([prefix + "self_attn.o_proj.weight"])
             let feedForwardNorm = try plain(prefix + "post_attention_layernorm.weight")
-            let gateUp = try stacked([prefix + "mlp.gate_proj.weight", prefix + "mlp.up_proj.weight"])
-            let down = try stacked([prefix + "mlp.down_proj.weight"])
-            layers.append(Layer(attentionNorm: attentionNorm, qkv: qkv, output: output, feedForwardNorm: feedForwardNorm, gateUp: gateUp, down: down))
+            /// In the table's order: gate, up, down.
+            func gated(_ prefix: String, _ gate: String, _ up: String, _ down: String) throws(Fault) -> Gated {
+                let gateUp = try stacked([prefix + gate + ".weight", prefix + up + ".weight"])
+                return Gated(gateUp: gateUp, down: try stacked([prefix + down + ".weight"]))
+            }
+            let feedForward: FeedForward
+            if let experts = config.experts {
+                let prefix = prefix + "block_sparse_moe.", router = try stacked([prefix + "gate.weight"], as: .f32)
+                var packed: [Gated] = []
+                for expert in 0..<experts.count { packed.append(try gated(prefix + "experts.\(expert).", "w1", "w3", "w2")) }
+                feedForward = .mixture(router: router, experts: packed)
+            } else {
+                feedForward = .dense(try gated(prefix + "mlp.", "gate_proj", "up_proj", "down_proj"))
+            }
+            layers.append(Layer(attentionNorm: attentionNorm, qkv: qkv, output: output, feedForwardNorm: feedForwardNorm, feedForward: feedForward))
         }
         self.layers = layers
         finalNorm = try plain("model.norm.weight")
@@ -81,10 +105,10 @@ package final class PackedWeights {
 
     /// What the weights of `config` take in `format`.
     package static func bytes(_ config: MistralConfig, as format: WeightFormat) -> ByteCount {
-        let matrices = [
-            (config.width, config.attentionWidth), (config.queryWidth, config.width), (config.width, 2 * config.feedForward), (config.feedForward, config.width),
-        ]
-        let layer = matrices.reduce(0) { $0 + format.bytes(k: $1.0, n: $1.1) } + 4 * 2 * config.width
+        let attention = format.bytes(k: config.width, n: config.attentionWidth) + format.bytes(k: config.queryWidth, n: config.width)
+        let gated = format.bytes(k: config.width, n: 2 * config.feedForward) + format.bytes(k: config.feedForward, n: config.width)
+        let feedForward = config.experts.map { WeightFormat.f32.bytes(k: config.width, n: $0.count) + $0.count * gated } ?? gated
+        let layer = attention + feedForward + 4 * 2 * config.width
         let ends = 4 * (config.vocabulary + 1) * config.width + format.bytes(k: config.width, n: config.vocabulary)
         return ByteCount(config.layers * layer + ends)
     }

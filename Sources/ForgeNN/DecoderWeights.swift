@@ -90,8 +90,8 @@ struct AdaptedWeights: DecoderWeights {
     func crossEntropy(_ x: Buffer, mode: Tape.Mode, on tape: Tape) -> Buffer { tape.crossEntropy(x, frozen: frozen.head, mode: mode) }
 
     func feedForward(_ x: Buffer, _ layer: Int, loads: ExpertLoads?, on tape: Tape) -> Buffer {
-        let gu = tape.linear(x, frozen: frozen.layers[layer].gateUp, adapters: adapters(layer, .gate, .up))
-        return tape.gatedLinear(gu, frozen: frozen.layers[layer].down, adapters: adapters(layer, .down))
+        let gu = tape.linear(x, frozen: frozen.layers[layer].dense.gateUp, adapters: adapters(layer, .gate, .up))
+        return tape.gatedLinear(gu, frozen: frozen.layers[layer].dense.down, adapters: adapters(layer, .down))
     }
 
     func logits(_ hidden: Tensor, precision: Precision, on device: Device) throws(Fault) -> Tensor {

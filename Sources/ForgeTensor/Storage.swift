@@ -77,6 +77,12 @@ package struct Tensor {
         Tensor(storage, offset: offset + start, layout: Layout(rows: rows, columns: columns, stride: stride))
     }
 
+    /// `count` rows from `first` on.
+    package func rows(_ first: Int, _ count: Int) -> Tensor {
+        precondition(first >= 0 && count >= 0 && first + count <= rows, "rows are taken from those there are")
+        return view(from: first * layout.stride, rows: count, columns: columns, stride: layout.stride)
+    }
+
     /// The first `rows` rows.
     package func prefix(_ rows: Int) -> Tensor {
         precondition(rows <= layout.rows, "a prefix is not longer than the whole")

@@ -20,11 +20,23 @@ struct PlainForward {
             for t in x.indices { x[t] = add(x[t], times(attend(q[t], k, v, t), name + "self_attn.o_proj.weight")) }
             for t in x.indices {
                 let h = norm(x[t], name + "post_attention_layernorm.weight")
-                let gate = times(h, name + "mlp.gate_proj.weight"), up = times(h, name + "mlp.up_proj.weight")
-                x[t] = add(x[t], times(zip(gate, up).map { $0 / (1 + exp(-$0)) * $1 }, name + "mlp.down_proj.weight"))
+                x[t] = add(x[t], feedForward(h, name))
             }
         }
         return times(norm(x[x.count - 1], "model.norm.weight"), config.tiedEmbeddings ? "model.embed_tokens.weight" : "lm_head.weight")
+    }
+
+    private func feedForward(_ h: [Double], _ name: String) -> [Double] {
+        func gated(_ gate: String, _ up: String, _ down: String) -> [Double] {
+            times(zip(times(h, gate), times(h, up)).map { $0 / (1 + exp(-$0)) * $1 }, down)
+        }
+        guard let experts = config.experts else { return gated(name + "mlp.gate_proj.weight", name + "mlp.up_proj.weight", name + "mlp.down_proj.weight") }
+        let scores = times(h, name + "block_sparse_moe.gate.weight")
+        let best = scores.indices.sorted { scores[$0] > scores[$1] }.prefix(experts.choices), total = best.reduce(0) { $0 + exp(scores[$1]) }
+        return best.reduce(h.map { _ in 0 }) { sum, expert in
+            let name = name + "block_sparse_moe.experts.\(expert)."
+            return add(sum, gated(name + "w1.weight", name + "w3.weight", name + "w2.weight").map { $0 * exp(scores[expert]) / total })
+        }
     }
 
     private func norm(_ x: [Double], _ name: String) -> [Double] {
