@@ -3,6 +3,13 @@ package import ForgeCrypto
 
 /// One making of a model: which run, when, from what, recorded where (docs/formats/provenance.md; SLSA v1 provenance).
 package struct Provenance: Sendable, Hashable {
+    package enum Kind: String, Sendable, Hashable {
+        /// By a run on this appliance.
+        case training = "https://forge.invalid/train/v1"
+        /// Brought in from outside: its files, not their making, are vouched for.
+        case importing = "https://forge.invalid/import/v1"
+    }
+
     /// Something the model was made from, such as `dataset:policies` or `model:base@1`.
     package struct Dependency: Sendable, Hashable {
         package let name: String
@@ -23,12 +30,15 @@ package struct Provenance: Sendable, Hashable {
         }
     }
 
+    package var kind: Kind
     package var reference: ModelReference
     package var digest: Digest
     package var recipe: Digest
-    package var seed: Int64
-    package var kernelPath: String
+    /// Of a training.
+    package var seed: Int64?
+    package var kernelPath: String?
     package var dependencies: [Dependency]
+    /// Of an import, the upload.
     package var run: ID
     package var started: Timestamp
     package var finished: Timestamp
@@ -36,9 +46,10 @@ package struct Provenance: Sendable, Hashable {
     package var records: [Record]
 
     package init(
-        reference: ModelReference, digest: Digest, recipe: Digest, seed: Int64, kernelPath: String, dependencies: [Dependency], run: ID,
+        kind: Kind = .training, reference: ModelReference, digest: Digest, recipe: Digest, seed: Int64? = nil, kernelPath: String? = nil, dependencies: [Dependency], run: ID,
         started: Timestamp, finished: Timestamp, forgeVersion: String = ForgeVersion.current, records: [Record]
     ) {
+        self.kind = kind
         self.reference = reference
         self.digest = digest
         self.recipe = recipe
@@ -55,15 +66,19 @@ package struct Provenance: Sendable, Hashable {
     package func signed(by key: P256.PrivateKey) -> SignedStatement { SignedStatement(statement, signedBy: key) }
 
     package var statement: JSON {
-        [
+        var external: JSON.Object = ["recipe": ["sha256": .string(recipe.hex)]]
+        if let seed { external["seed"] = .int(seed) }
+        var inner = JSON.Object()
+        if let kernelPath { inner["kernelPath"] = .string(kernelPath) }
+        return [
             "_type": "https://in-toto.io/Statement/v1",
             "subject": [["name": .string(reference.description), "digest": ["sha256": .string(digest.hex)]]],
             "predicateType": "https://slsa.dev/provenance/v1",
             "predicate": [
                 "buildDefinition": [
-                    "buildType": "https://forge.invalid/train/v1",
-                    "externalParameters": ["recipe": ["sha256": .string(recipe.hex)], "seed": .int(seed)],
-                    "internalParameters": ["kernelPath": .string(kernelPath)],
+                    "buildType": .string(kind.rawValue),
+                    "externalParameters": .object(external),
+                    "internalParameters": .object(inner),
                     "resolvedDependencies": .array(dependencies.map { ["name": .string($0.name), "digest": ["sha256": .string($0.digest.hex)]] }),
                 ],
                 "runDetails": [
@@ -81,6 +96,7 @@ package struct Provenance: Sendable, Hashable {
 extension Provenance {
     /// What a verifier needs of somebody else's statement: the subject, what it was made from, and where that is on record.
     package struct Summary: Sendable, Hashable {
+        package let kind: Kind
         package let reference: ModelReference
         package let digest: Digest
         package let recipe: Digest
@@ -98,6 +114,7 @@ extension Provenance {
             let digest = sha256(subject[0]["digest"])
         else { throw wrong("its subject is not a model and a version") }
         let definition = statement["predicate"]?["buildDefinition"], details = statement["predicate"]?["runDetails"]
+        guard let kind = definition?["buildType"]?.string.flatMap(Kind.init) else { throw wrong("it is of another kind of making") }
         guard let recipe = sha256(definition?["externalParameters"]?["recipe"]) else { throw wrong("it names no recipe") }
         guard let run = details?["metadata"]?["invocationId"]?.string.flatMap({ ID(parsing: $0) }) else { throw wrong("it names no run") }
         var dependencies: [Dependency] = []
@@ -110,7 +127,7 @@ extension Provenance {
             guard let name = item["name"]?.string, let index = item["annotations"]?["auditIndex"]?.int, index >= 0 else { throw wrong("a record has no name or index") }
             records.append(Record(name: name, index: UInt64(index)))
         }
-        return Summary(reference: reference, digest: digest, recipe: recipe, run: run, dependencies: dependencies, records: records)
+        return Summary(kind: kind, reference: reference, digest: digest, recipe: recipe, run: run, dependencies: dependencies, records: records)
     }
 
     private static func sha256(_ json: JSON?) -> Digest? { json?["sha256"]?.string.flatMap { Digest(parsing: $0) } }

@@ -52,9 +52,9 @@ struct ModelCommand: AsyncParsableCommand {
                 "Model", view, name: "\(view.name)@\(view.version)",
                 fields: [
                     ("model", "\(view.name)@\(view.version)"), ("digest", view.digest.description), ("aliases", view.aliases.isEmpty ? "none" : view.aliases.joined(separator: ", ")),
-                    ("trained by", view.trainedBy), ("run", view.run ?? "none"), ("created", Timestamp(microseconds: view.created).brief), ("record", String(view.record)),
+                    (view.run == nil ? "brought in by" : "trained by", view.trainedBy), ("run", view.run ?? "none"), ("created", Timestamp(microseconds: view.created).brief), ("record", String(view.record)),
                     ("files", view.files.map { "\($0.digest.short)  \($0.name)  \(ByteCount($0.bytes))" }.joined(separator: "\n")),
-                    ("scores", scores.isEmpty ? "none" : scores.joined(separator: "\n")),
+                    ("scores", scores.isEmpty ? "none" : scores.joined(separator: "\n")), ("quarantine", view.quarantined ? "until `forge eval \(view.name)@\(view.version) --import`" : "no"),
                 ])
         }
     }

@@ -230,21 +230,31 @@ struct RunWatcher: Sendable {
 struct Eval: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Score a model in bits per byte on documents it never saw, against a byte-level 5-gram model.",
-        discussion: "forge eval policies@1\nThe report is signed into the registry; promotion asks for it.")
+        discussion: """
+            forge eval policies@1
+            The report is signed into the registry; promotion asks for it.
+            forge eval brought-in@1 --import
+            Scores the fixed text on which imported models are measured, and ends their quarantine.
+            """)
     @OptionGroup var global: Global
     @Argument(help: "name@version or name@alias.") var model: String
     @Option(name: .long, help: "A data set; the one the model was trained on when left out.") var data: String?
+    @Flag(name: .customLong("import"), help: "Score the fixed text for models that were brought in.") var importing = false
 
     func run() async throws {
-        global.talk.say("scoring `\(model)` on held-out documents")
-        let report = try await TrainerClient(try global.http("trainer")).evaluate(EvaluationOrder(model: model, dataset: data))
-        let gain = 1 - Double(report.microbitsPerByte) / Double(max(report.baselineMicrobitsPerByte, 1))
+        global.talk.say("scoring `\(model)` on \(importing ? "the fixed text for imported models" : "held-out documents")")
+        let report = try await TrainerClient(try global.http("trainer")).evaluate(EvaluationOrder(model: model, dataset: data, importing: importing ? true : nil))
         try global.output.show(
             "Evaluation", report, name: report.model,
             fields: [
-                ("model", "\(report.model) \(report.modelDigest)"), ("held out", "\(report.documents) documents, \(ByteCount(report.bytes))"),
-                ("bits per byte", ModelCommand.bits(report.microbitsPerByte)), ("baseline", "\(ModelCommand.bits(report.baselineMicrobitsPerByte)) (\(report.baseline))"),
-                ("better by", Text.percent(gain)), ("record", report.record.map(String.init) ?? "none"),
-            ])
+                ("model", "\(report.model) \(report.modelDigest)"), (importing ? "fixed text" : "held out", "\(report.documents) documents, \(ByteCount(report.bytes))"),
+                ("bits per byte", ModelCommand.bits(report.microbitsPerByte)),
+            ] + Eval.comparison(report) + [("record", report.record.map(String.init) ?? "none")])
+    }
+
+    private static func comparison(_ report: EvaluationReport) -> [(String, String)] {
+        guard let baseline = report.baselineMicrobitsPerByte else { return [] }
+        let gain = 1 - Double(report.microbitsPerByte) / Double(max(baseline, 1))
+        return [("baseline", "\(ModelCommand.bits(baseline)) (\(report.baseline ?? ""))"), ("better by", Text.percent(gain))]
     }
 }

@@ -27,10 +27,12 @@ package struct ModelView: Codable, Sendable, Hashable {
     package var files: [File]
     /// Newest first.
     package var evaluations: [EvaluationView]
+    /// Brought in from outside and not measured yet: it can be neither promoted nor served.
+    package var quarantined: Bool
 
     package init(
         name: String, version: Int64, digest: Digest, run: String?, trainedBy: String, created: Int64, record: AuditIndex, aliases: [String], files: [File],
-        evaluations: [EvaluationView]
+        evaluations: [EvaluationView], quarantined: Bool = false
     ) {
         self.name = name
         self.version = version
@@ -42,12 +44,13 @@ package struct ModelView: Codable, Sendable, Hashable {
         self.aliases = aliases
         self.files = files
         self.evaluations = evaluations
+        self.quarantined = quarantined
     }
 
     package var bytes: ByteCount { ByteCount(files.reduce(0) { $0 + $1.bytes }) }
 
     package enum CodingKeys: String, CodingKey {
-        case name, version, digest, run, created, record, aliases, files, evaluations
+        case name, version, digest, run, created, record, aliases, files, evaluations, quarantined
         case trainedBy = "trained_by"
     }
 }
@@ -59,7 +62,7 @@ package struct ModelList: Codable, Sendable, Hashable {
 
 package struct EvaluationView: Codable, Sendable, Hashable {
     package var id: ID
-    /// `heldout` is the one that promotion asks for.
+    /// `heldout` is the one that promotion asks for, `import` the one that ends a quarantine.
     package var suite: String
     package var dataset: Digest
     package var microbitsPerByte: Int64
@@ -86,6 +89,10 @@ package struct EvaluationView: Codable, Sendable, Hashable {
 
 /// A score that the trainer measured.
 package struct EvaluationRequest: Codable, Sendable, Hashable {
+    package static let heldout = "heldout"
+    /// The fixed text on which every imported model is scored.
+    package static let importing = "import"
+
     package var suite: String
     package var dataset: Digest
     package var microbitsPerByte: Int64

@@ -152,7 +152,10 @@ package struct ReceiptVerifier: Sendable {
         guard summary.digest == facts.digest, summary.reference == reference else { throw fault("provenance", "it is of another model") }
         guard summary.recipe == facts.listed[.recipe] else { throw fault("provenance", "its recipe is not the model's") }
         facts.provenance = summary
-        return "made by run \(summary.run) with recipe \(summary.recipe)"
+        return switch summary.kind {
+        case .training: "made by run \(summary.run) with recipe \(summary.recipe)"
+        case .importing: "brought in from \(summary.dependencies.count) files, as \(summary.recipe) says"
+        }
     }
 
     private func run(_ facts: inout Facts) throws(Fault) -> String {
@@ -173,7 +176,13 @@ package struct ReceiptVerifier: Sendable {
         guard let file = bundle.model.files[ModelFile.datasets.rawValue] else { throw fault("data", "`datasets.json` is missing") }
         let named = Set(try DatasetsRecord(parsing: file).items.map(\.digest))
         let made = Set(facts.provenance?.dependencies.filter { $0.name.hasPrefix("dataset:") }.map(\.digest) ?? [])
-        guard !named.isEmpty, named == made, named == Set(bundle.datasets.map(\.digest)) else { throw fault("data", "the model, its provenance and the bundle name different data sets") }
+        guard named == made, named == Set(bundle.datasets.map(\.digest)) else { throw fault("data", "the model, its provenance and the bundle name different data sets") }
+        // What a model that was made elsewhere learnt from, nobody here can say; its files are what is vouched for.
+        if let summary = facts.provenance, summary.kind == .importing {
+            guard !summary.dependencies.isEmpty, named.isEmpty else { throw fault("data", "an imported model names the files it came from, and no data set") }
+            return summary.dependencies.map { "`\($0.name)` \($0.digest)" }.joined(separator: "; ")
+        }
+        guard !named.isEmpty else { throw fault("data", "the model names no data set") }
         for item in bundle.datasets {
             let entry = try record(item.record, facts, .dataAdd, .outcome, "data")
             guard entry.object?.digest == item.digest, entry.object?.id == item.name else { throw fault("data", "record \(item.record) is of another data set") }

@@ -54,6 +54,11 @@ extension RegistryClient {
         try await http.call(.post, HTTPClient.path("v1", "uploads", upload.description, "commit"), body: request, timeout: .seconds(3600))
     }
 
+    /// The same for a model that was made elsewhere.
+    package func importModel(_ upload: ID, _ request: ImportRequest) async throws(Fault) -> ModelView {
+        try await http.call(.post, HTTPClient.path("v1", "uploads", upload.description, "import"), body: request, timeout: .seconds(3600))
+    }
+
     /// Sends what an upload still lacks of one file, reading it piece by piece.
     /// - Parameter read: gives `count` bytes at an offset.
     package func send(_ file: UploadView.File, of upload: UploadView, read: (Int, Int64) async throws(Fault) -> [UInt8]) async throws(Fault) {

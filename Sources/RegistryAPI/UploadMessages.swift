@@ -58,6 +58,16 @@ package struct UploadView: Codable, Sendable, Hashable {
     }
 }
 
+/// Makes the upload of a person a version that was made elsewhere: it stays in quarantine until it has been measured.
+package struct ImportRequest: Codable, Sendable, Hashable {
+    /// The files it was converted from, such as `file:consolidated.safetensors`.
+    package var sources: [CommitRequest.Source]
+
+    package init(sources: [CommitRequest.Source]) { self.sources = sources }
+
+    package static let sourcesMax = 10_000
+}
+
 /// Makes the upload a version. What the trainer knows of its making becomes the signed provenance (docs/formats/provenance.md).
 package struct CommitRequest: Codable, Sendable, Hashable {
     package struct Source: Codable, Sendable, Hashable {

@@ -51,7 +51,14 @@ extension Database {
         return ModelView(
             name: row.name, version: row.version, digest: row.digest, run: row.run, trainedBy: row.trainedBy, created: row.created, record: row.record,
             aliases: try aliases(row.name).filter { $0.version == row.version }.map(\.alias),
-            files: try modelFiles(row.name, row.version).map { .init(name: $0.file, digest: $0.digest, bytes: $0.bytes) }, evaluations: evaluations)
+            files: try modelFiles(row.name, row.version).map { .init(name: $0.file, digest: $0.digest, bytes: $0.bytes) }, evaluations: evaluations,
+            quarantined: try isQuarantined(row))
+    }
+
+    /// Whether a model that was made elsewhere has not been measured yet.
+    func isQuarantined(_ row: ModelVersionRow) throws(Fault) -> Bool {
+        guard row.run == nil else { return false }
+        return try !evaluations(row.name, row.version).contains { $0.suite == EvaluationRequest.importing }
     }
 
     /// The model's files with the keys of their blobs.
@@ -66,7 +73,7 @@ extension Database {
 
     /// The score on held-out documents that counts for a promotion: the newest, on one data set if that is asked for.
     func heldout(_ name: String, _ version: Int64, on dataset: Digest? = nil) throws(Fault) -> EvaluationRow? {
-        let rows = try evaluations(name, version).filter { $0.suite == "heldout" }
+        let rows = try evaluations(name, version).filter { $0.suite == EvaluationRequest.heldout }
         return rows.first { $0.dataset == dataset } ?? rows.first
     }
 }
@@ -80,6 +87,12 @@ extension EvaluationView {
 }
 
 extension Fault {
+    static func quarantined(_ row: ModelVersionRow, _ what: String) -> Fault {
+        Fault(
+            .request, "model.quarantined", "cannot \(what) `\(row.name)@\(row.version)`", why: "it was brought in from outside and has not been measured yet",
+            remedy: "`forge eval \(row.name)@\(row.version) --import` measures it")
+    }
+
     static func noModel(_ text: String) -> Fault {
         Fault(.request, "model.not_found", "there is no model `\(text.prefix(160))`", why: "a model is `name@version`, `name@alias` or its digest", remedy: "`forge model ls` shows them")
     }

@@ -74,6 +74,8 @@ extension Registry {
         let alias = try Registry.alias(message)
         let who = try await visitor(request)
         let row = try await find(request.parameter("name"))
+        // Said before anybody votes on it.
+        guard try await !ledger.reader.read({ database throws(Fault) in try database.isQuarantined(row) }) else { throw Fault.quarantined(row, "promote") }
         var context: JSON.Object = ["alias": .string(alias)]
         if let reason = message.reason { context["reason"] = .string(reason) }
         let permit = try await permit(

@@ -12,13 +12,14 @@ import RegistryAPI
 extension Registry {
     var uploadRoutes: [Route] {
         [
-            Route(.post, "/v1/uploads", summary: "Announce a model (forged)") { [self] in try await beginUpload($0) },
+            Route(.post, "/v1/uploads", summary: "Announce a model (forged, or people who bring one in)") { [self] in try await beginUpload($0) },
             Route(.get, "/v1/uploads/{id}", summary: "How far an upload is") { [self] in try await readUpload($0) },
             Route(.delete, "/v1/uploads/{id}", summary: "Give an upload up") { [self] in try await abandonUpload($0) },
             Route(
                 .put, "/v1/uploads/{id}/files/{name}/segments/{n}", body: .whole(.mib(64)), deadline: .seconds(300), summary: "Send one segment; it is durable when answered"
             ) { [self] in try await putSegment($0) },
-            Route(.post, "/v1/uploads/{id}/commit", deadline: nil, summary: "Make the upload a version") { [self] in try await commitUpload($0) },
+            Route(.post, "/v1/uploads/{id}/commit", deadline: nil, summary: "Make the upload a version (forged)") { [self] in try await commitUpload($0) },
+            Route(.post, "/v1/uploads/{id}/import", deadline: nil, summary: "Make the upload a version that was made elsewhere (people)") { [self] in try await importUpload($0) },
         ]
     }
 
@@ -58,8 +59,12 @@ extension Registry {
 
     private func beginUpload(_ request: HTTPRequest) async throws(Fault) -> HTTPResponse {
         let message: UploadRequest = try request.decode()
-        _ = try await requireService(request, .trainer)
         let who = try await visitor(request)
+        switch who.principal {
+        // A person brings in what was made elsewhere; what was made here comes from the trainer alone.
+        case .user: break
+        default: _ = try await requireService(request, .trainer)
+        }
         guard Names.isName(message.name) else {
             throw Fault(.request, "model.name", "cannot name a model `\(message.name.prefix(80))`", why: "a name has 1 to 64 small letters, digits, dots and hyphens and starts with a letter or digit")
         }
@@ -192,10 +197,51 @@ extension Registry {
 
     // MARK: commit
 
-    /// Crash order of the store: blobs durable in place, then one transaction with every row, the signatures and the outcome.
+    /// What becomes the provenance of an upload.
+    private struct Making: Sendable {
+        let kind: Provenance.Kind
+        let run: ID
+        let person: String
+        var seed: Int64?
+        var kernelPath: String?
+        /// Nil: that of the uploaded `recipe.yaml`.
+        var recipe: Digest?
+        let sources: [CommitRequest.Source]
+        let started: Int64
+        var finished: Int64?
+        var records: [CommitRequest.Record] = []
+    }
+
     private func commitUpload(_ request: HTTPRequest) async throws(Fault) -> HTTPResponse {
         let message: CommitRequest = try request.decode()
+        _ = try await requireService(request, .trainer)
         let (row, declared, who) = try await ownUpload(request)
+        return try await conclude(
+            row, declared, who,
+            Making(
+                kind: .training, run: message.run, person: message.trainedBy, seed: message.seed, kernelPath: message.kernelPath, recipe: message.recipe, sources: message.sources,
+                started: message.started, finished: message.finished, records: message.records))
+    }
+
+    /// A person may say what files a model was converted from, and nothing of a run: there was none here.
+    private func importUpload(_ request: HTTPRequest) async throws(Fault) -> HTTPResponse {
+        let message: ImportRequest = try request.decode()
+        let (row, declared, who) = try await ownUpload(request)
+        guard case .user(let person) = who.principal else {
+            throw Fault(.denied, "import.people_only", "only a person brings a model in", why: "\(who.principal?.description ?? "nobody") asked", remedy: "a daemon commits what it made")
+        }
+        let sources = Dictionary(message.sources.map { ($0.name, $0.digest) }) { first, _ in first }
+        guard (1...ImportRequest.sourcesMax).contains(sources.count), sources.count == message.sources.count,
+            sources.keys.allSatisfy({ $0.hasPrefix("file:") && (6...512).contains($0.utf8.count) && $0.utf8.allSatisfy { (0x20...0x7e).contains($0) } })
+        else {
+            throw Fault(
+                .request, "import.sources", "the sources of this import are not accepted", why: "they are 1 to \(ImportRequest.sourcesMax) distinct names `file:…` of printable ASCII")
+        }
+        return try await conclude(row, declared, who, Making(kind: .importing, run: row.id, person: person, sources: message.sources, started: row.created))
+    }
+
+    /// Crash order of the store: blobs durable in place, then one transaction with every row, the signatures and the outcome.
+    private func conclude(_ row: UploadRow, _ declared: Declared, _ who: AuditEntry.Subject, _ making: Making) async throws(Fault) -> HTTPResponse {
         try Registry.open(row)
         let files = try Registry.files(declared.files.map { .init(name: $0.name, bytes: $0.bytes, digest: $0.digest) })
         let open = try keyring.current(to: "sign a model")
@@ -208,7 +254,7 @@ extension Registry {
             throw error
         }
         do throws(Fault) {
-            return try .json(try await enter(row, declared, files, blobs, message, open, request: id, for: who), status: 201)
+            return try .json(try await enter(row, declared, files, blobs, making, open, request: id, for: who), status: 201)
         } catch {
             await recordFailure(of: .modelPut, request: id, for: who, object: .init("Forge::Model", row.name, digest: files.digest), error)
             throw error
@@ -217,7 +263,7 @@ extension Registry {
 
     /// All rows of a new version, its signatures and the outcome's record, in one transaction. The version's number is known only inside it, and the signatures name it.
     private func enter(
-        _ row: UploadRow, _ declared: Declared, _ files: ModelFiles, _ blobs: [StoredBlob], _ message: CommitRequest, _ open: Keyring.Open, request id: ID,
+        _ row: UploadRow, _ declared: Declared, _ files: ModelFiles, _ blobs: [StoredBlob], _ making: Making, _ open: Keyring.Open, request id: ID,
         for who: AuditEntry.Subject
     ) async throws(Fault) -> ModelView {
         try await ledger.write { database, log throws(Fault) -> ModelView in
@@ -226,14 +272,15 @@ extension Registry {
                 let version = try database.nextVersion(of: row.name)
                 let reference = ModelReference(name: row.name, version: Int(version))
                 let manifest = ModelManifest.sign(files, as: reference, with: open.manifest)
-                let records = message.records.map { Provenance.Record(name: $0.name, index: $0.index) } + [.init(name: "record:model.put", index: index)]
+                let records = making.records.map { Provenance.Record(name: $0.name, index: $0.index) } + [.init(name: "record:model.put", index: index)]
+                let recipe = making.recipe ?? files[.recipe].digest
                 let provenance = Provenance(
-                    reference: reference, digest: files.digest, recipe: message.recipe, seed: message.seed, kernelPath: message.kernelPath,
-                    dependencies: message.sources.map { .init(name: $0.name, digest: $0.digest) }, run: message.run, started: Timestamp(nanoseconds: message.started * 1000),
-                    finished: Timestamp(nanoseconds: message.finished * 1000), records: records
+                    kind: making.kind, reference: reference, digest: files.digest, recipe: recipe, seed: making.seed, kernelPath: making.kernelPath,
+                    dependencies: making.sources.map { .init(name: $0.name, digest: $0.digest) }, run: making.run, started: Timestamp(nanoseconds: making.started * 1000),
+                    finished: Timestamp(nanoseconds: (making.finished ?? now) * 1000), records: records
                 ).signed(by: open.manifest)
-                let rowOfVersion = ModelVersionRow(
-                    name: row.name, version: version, digest: files.digest, run: message.run.description, trainedBy: message.trainedBy, created: now, record: index)
+                let run = making.kind == .training ? making.run.description : nil
+                let rowOfVersion = ModelVersionRow(name: row.name, version: version, digest: files.digest, run: run, trainedBy: making.person, created: now, record: index)
                 var fileRows: [ModelFileRow] = []
                 for (file, blob) in zip(declared.files, blobs) {
                     try database.insert(
@@ -245,14 +292,20 @@ extension Registry {
                 try database.insert(rowOfVersion, files: fileRows)
                 try database.insertAttestation(row.name, version, kind: "manifest", envelope: manifest.bundle, record: index)
                 try database.insertAttestation(row.name, version, kind: "provenance", envelope: provenance.bundle, record: index)
-                if try database.run(message.run) == nil, let dataset = message.sources.first(where: { $0.name.hasPrefix("dataset:") }) {
-                    try database.insert(RunRow(run: message.run, dataset: dataset.digest, recipe: message.recipe, submittedBy: message.trainedBy, created: now, record: index))
+                if run != nil, try database.run(making.run) == nil, let dataset = making.sources.first(where: { $0.name.hasPrefix("dataset:") }) {
+                    try database.insert(RunRow(run: making.run, dataset: dataset.digest, recipe: recipe, submittedBy: making.person, created: now, record: index))
                 }
                 try database.setUpload(row.id, .committed)
-                let facts: JSON.Object = [
-                    "manifest": .string(Digest.sha256(manifest.bundle).description), "recipe": .string(message.recipe.description), "run": .string(message.run.description),
-                    "person": .string(message.trainedBy), "upload": .string(row.id.description), "bytes": .int(files.bytes.count), "files": .int(Int64(files.entries.count)),
+                var facts: JSON.Object = [
+                    "manifest": .string(Digest.sha256(manifest.bundle).description), "recipe": .string(recipe.description),
+                    "person": .string(making.person), "upload": .string(row.id.description), "bytes": .int(files.bytes.count), "files": .int(Int64(files.entries.count)),
                 ]
+                if let run {
+                    facts["run"] = .string(run)
+                } else {
+                    facts["origin"] = "import"
+                    facts["count"] = .int(Int64(making.sources.count))
+                }
                 return (AuditEntry.outcome(.modelPut, .ok, request: id, who: who, object: Registry.object(rowOfVersion), data: facts), rowOfVersion)
             }.value
             return try database.view(version)

@@ -64,6 +64,8 @@ package final class WeightsDoor: Sendable {
         }
         let found = try await registry.ledger.reader.snapshot { (database) throws(Fault) -> (row: ModelVersionRow, alias: String?, model: SealedModel, manifest: [UInt8]?)? in
             guard let found = try database.find(pointer) else { return nil }
+            // Measuring it is what ends a quarantine.
+            if taker != .trainer, try database.isQuarantined(found.row) { throw Fault.quarantined(found.row, "serve") }
             return (found.row, found.alias, try database.sealedModel(found.row), try database.attestation(found.row.name, found.row.version, kind: "manifest"))
         }
         guard let found else { throw Fault.noModel(text) }

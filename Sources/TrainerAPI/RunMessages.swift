@@ -246,14 +246,17 @@ package struct EvaluationOrder: Codable, Sendable, Hashable {
     package var model: String
     /// A data set of the trainer; the one the model was trained on when left out.
     package var dataset: String?
+    /// Score the fixed text that every imported model is measured by, instead of documents.
+    package var importing: Bool?
 
-    package init(model: String, dataset: String? = nil) {
+    package init(model: String, dataset: String? = nil, importing: Bool? = nil) {
         self.model = model
         self.dataset = dataset
+        self.importing = importing
     }
 }
 
-/// A model against the Kneser–Ney baseline fitted on the same training documents, both on the same held-out ones.
+/// A model against the Kneser–Ney baseline fitted on the same training documents, both on the same held-out ones; or on the fixed text, without a baseline.
 package struct EvaluationReport: Codable, Sendable, Hashable {
     package var model: String
     package var modelDigest: Digest
@@ -261,14 +264,15 @@ package struct EvaluationReport: Codable, Sendable, Hashable {
     package var documents: Int
     package var bytes: Int
     package var microbitsPerByte: Int64
-    package var baselineMicrobitsPerByte: Int64
+    package var baselineMicrobitsPerByte: Int64?
     /// How the baseline is made.
-    package var baseline: String
+    package var baseline: String?
     /// The audit record of the score at the registry.
     package var record: AuditIndex?
 
     package init(
-        model: String, modelDigest: Digest, dataset: Digest, documents: Int, bytes: Int, microbitsPerByte: Int64, baselineMicrobitsPerByte: Int64, baseline: String, record: AuditIndex?
+        model: String, modelDigest: Digest, dataset: Digest, documents: Int, bytes: Int, microbitsPerByte: Int64, baselineMicrobitsPerByte: Int64? = nil, baseline: String? = nil,
+        record: AuditIndex?
     ) {
         self.model = model
         self.modelDigest = modelDigest

@@ -8,7 +8,7 @@ import ForgeTensor
 import ForgeTokenizer
 import ForgeTraining
 
-/// Scores a model on held-out documents, and the Kneser–Ney baseline fitted on the training documents beside it.
+/// Scores a model on held-out documents, and the Kneser–Ney baseline fitted on the training documents beside it; or an imported one on the fixed text.
 struct EvaluationJob {
     private let order: WorkerOrder
     private let evaluation: WorkerOrder.Evaluation
@@ -39,6 +39,12 @@ struct EvaluationJob {
         let table = try TensorTable(parsing: EvaluationJob.bytes(weights, 0..<min(size, weights.count)), fileBytes: weights.count, source: ModelFile.weights.rawValue)
         try parameters.load(table) { (range) throws(Fault) in EvaluationJob.bytes(weights, range) }
 
+        if evaluation.importing {
+            try channel.send(WorkerReport.preparing(what: "scoring the model"))
+            let texts = MeasuringText.documents
+            let score = try Scorer(parameters, tokenizer: tokenizer, on: device).score(texts)
+            return try channel.send(WorkerReport.scored(documents: texts.count, bytes: score.bytes, modelBits: score.bits, baselineBits: 0))
+        }
         try channel.send(WorkerReport.preparing(what: "reading the documents"))
         var train: [[UInt8]] = [], heldOut: [[UInt8]] = []
         for data in order.data {

@@ -384,6 +384,7 @@ package actor Supervisor: Service {
     }
 
     /// Scores a model in a worker of its own, beside whatever else runs.
+    /// - Parameter datasets: none: the fixed text for imported models.
     func score(_ datasets: [DatasetRecord], files: [(name: String, bytes: Int, descriptor: Int32)]) async throws(Fault) -> Score {
         var data: [WorkerOrder.Data] = []
         for record in datasets {
@@ -391,7 +392,7 @@ package actor Supervisor: Service {
             data.append(.init(name: record.view.name, digest: record.view.digest, directory: store.directory(ofDataset: record.view.id), key: Base64.encode(key.key.reveal())))
         }
         let (channel, process) = try start()
-        try channel.send(WorkerOrder(data: data, threads: site.threads, evaluation: .init(files: files.map { .init(name: $0.name, bytes: $0.bytes) })), descriptors: files.map(\.descriptor))
+        try channel.send(WorkerOrder(data: data, threads: site.threads, evaluation: .init(files: files.map { .init(name: $0.name, bytes: $0.bytes) }, importing: datasets.isEmpty)), descriptors: files.map(\.descriptor))
         var last: WorkerReport?
         for await report in Supervisor.reports(from: channel) { last = report }
         let exit = await process.wait()

@@ -5,6 +5,7 @@ import ForgeCore
 import ForgeGate
 import ForgeHTTP
 import ForgeOS
+import ForgeTraining
 import RegistryAPI
 import TrainerAPI
 
@@ -24,9 +25,8 @@ extension Trainer {
         let permit = try await permit(.modelEvaluate, on: EntityID("Forge::Model", String(order.model[..<at])), for: who)
         let report = try await carryOut(permit, for: who) { () async throws(Fault) in
             let report = try await measure(order)
-            let data: JSON.Object = [
-                "dataset": .string(report.dataset.description), "microbits_per_byte": .int(report.microbitsPerByte), "baseline_microbits_per_byte": .int(report.baselineMicrobitsPerByte),
-            ]
+            var data: JSON.Object = ["dataset": .string(report.dataset.description), "microbits_per_byte": .int(report.microbitsPerByte)]
+            if let baseline = report.baselineMicrobitsPerByte { data["baseline_microbits_per_byte"] = .int(baseline) }
             return (report, AuditEntry.Object("Forge::Model", String(order.model[..<at]), digest: report.modelDigest), data)
         }
         return try .json(report)
@@ -34,7 +34,11 @@ extension Trainer {
 
     private func measure(_ order: EvaluationOrder) async throws(Fault) -> EvaluationReport {
         let loan = try await borrow(order.model)
-        let datasets = try await documents(order, loan)
+        let importing = order.importing ?? false
+        guard !importing || order.dataset == nil else {
+            throw Fault(.request, "evaluation.both", "what shall be scored?", why: "both a data set and the fixed text for imported models are asked for", remedy: "ask for one")
+        }
+        let datasets = importing ? [] : try await documents(order, loan)
         let score = try await supervisor.score(datasets, files: loan.files.map { ($0.name, $0.bytes, $0.memory.memfd.descriptor) })
         guard score.bytes > 0, score.modelBits.isFinite, score.baselineBits.isFinite else {
             throw Fault(.environment, "evaluation.no_number", "the score is no number", why: "\(score.bytes) bytes were scored", remedy: "look at the model's loss curve")
@@ -42,13 +46,14 @@ extension Trainer {
         func microbits(_ bits: Double) -> Int64 { Int64((bits / Double(score.bytes) * 1e6).rounded()) }
         // A report names one data set; a model of several is scored on all their held-out documents under the first one's digest.
         var report = EvaluationReport(
-            model: loan.reference, modelDigest: loan.digest, dataset: datasets[0].view.digest, documents: score.documents, bytes: score.bytes, microbitsPerByte: microbits(score.modelBits),
-            baselineMicrobitsPerByte: microbits(score.baselineBits), baseline: Trainer.baseline, record: nil)
+            model: loan.reference, modelDigest: loan.digest, dataset: datasets.first?.view.digest ?? MeasuringText.digest, documents: score.documents, bytes: score.bytes,
+            microbitsPerByte: microbits(score.modelBits), baselineMicrobitsPerByte: importing ? nil : microbits(score.baselineBits), baseline: importing ? nil : Trainer.baseline,
+            record: nil)
         let text = String(decoding: try Wire.encode(report), as: UTF8.self)
         let kept = try await registry.evaluate(
             loan.reference,
             EvaluationRequest(
-                suite: "heldout", dataset: report.dataset, microbitsPerByte: report.microbitsPerByte, baselineMicrobitsPerByte: report.baselineMicrobitsPerByte, report: text))
+                suite: importing ? EvaluationRequest.importing : EvaluationRequest.heldout, dataset: report.dataset, microbitsPerByte: report.microbitsPerByte, baselineMicrobitsPerByte: report.baselineMicrobitsPerByte, report: text))
         report.record = kept.record
         return report
     }

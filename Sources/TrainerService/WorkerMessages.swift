@@ -27,6 +27,8 @@ struct WorkerOrder: Codable, Sendable {
         }
         /// The model's files; one memory file each comes with the order, in this order.
         var files: [File]
+        /// Score the fixed text, not documents.
+        var importing: Bool
     }
 
     var data: [Data]

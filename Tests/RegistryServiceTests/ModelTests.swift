@@ -93,7 +93,7 @@ import Testing
             ]
             wrong.append(.init(name: "policies", files: files.map { .init(name: $0.name, bytes: 0, digest: $0.digest) }))
             for request in wrong { await #expect(throws: Fault.self) { _ = try await trainer.beginUpload(request) } }
-            for name in ["dana", "serve", nil] as [String?] { await #expect(throws: Fault.self) { _ = try await store.client(name).beginUpload(.init(name: "policies", files: files)) } }
+            for name in ["serve", nil] as [String?] { await #expect(throws: Fault.self) { _ = try await store.client(name).beginUpload(.init(name: "policies", files: files)) } }
 
             let upload = try await trainer.beginUpload(.init(name: "policies", files: files))
             for (bytes, file, segment) in [([1, 2], "config.json", 0), ([], "config.json", 0), ([1], "config.json", 1), ([1], "other.json", 0)] as [([UInt8], String, Int)] {
@@ -111,6 +111,44 @@ import Testing
             try await trainer.abandonUpload(upload.id)
             let open = try await store.client("olga").records(.init(action: "model.put")).records.map(\.entry)
             #expect(open.count { $0.phase == .intent } == open.count { $0.phase == .outcome }, "every intent has its outcome")
+        }
+    }
+
+    @Test func `a model that a person brings in is in quarantine until the trainer has measured it`() async throws {
+        try await withStore { store in
+            let dana = store.client("dana"), olga = store.client("olga"), trainer = store.client("trainer")
+            var files = StoreFixture.model(seed: 9, dataset: .sha256("none"))
+            files[.datasets] = DatasetsRecord([]).encoded
+            let sources = [CommitRequest.Source(name: "file:consolidated.safetensors", digest: .sha256("weights")), .init(name: "file:params.json", digest: .sha256("params"))]
+            let upload = try await store.upload("brought-in", files, as: "dana")
+
+            // What was made here comes from the trainer, what was made elsewhere from a person, and either says where it came from.
+            await #expect(throws: Fault.self) { _ = try await dana.commit(upload.id, StoreFixture.commit(files, dataset: .sha256("none"))) }
+            for wrong in [[], [.init(name: "consolidated.safetensors", digest: .sha256("weights"))], sources + [sources[0]], [.init(name: "file:\n", digest: .sha256("x"))]] as [[CommitRequest.Source]] {
+                let fault = await #expect(throws: Fault.self) { _ = try await dana.importModel(upload.id, .init(sources: wrong)) }
+                #expect(fault?.code == "import.sources")
+            }
+            await #expect(throws: Fault.self) { _ = try await olga.importModel(upload.id, .init(sources: sources)) }
+            let ours = try await store.upload("brought-in", files, as: "trainer")
+            #expect(await #expect(throws: Fault.self) { _ = try await trainer.importModel(ours.id, .init(sources: sources)) }?.code == "import.people_only")
+
+            let view = try await dana.importModel(upload.id, .init(sources: sources))
+            #expect(view.version == 1 && view.run == nil && view.trainedBy == "dana" && view.quarantined)
+            let key = P256.PublicKey(pem: try await store.registry.ledger.reader.read { database throws(Fault) in try database.meta("manifest_key") ?? "" })!
+            let provenance = try Provenance.summary(verifying: try await olga.provenance("brought-in", "1"), with: key, source: "test")
+            #expect(provenance.kind == .importing && provenance.dependencies == sources.map { .init(name: $0.name, digest: $0.digest) } && provenance.run == upload.id)
+            #expect(provenance.recipe == .sha256(files[.recipe]!))
+            let entry = try #require(try await olga.records(.init(from: view.record, limit: 1)).records.first?.entry)
+            #expect(entry.action == .modelPut && entry.data["origin"]?.string == "import" && entry.data["count"]?.int == 2 && entry.data["run"] == nil)
+
+            let score = EvaluationRequest(suite: "heldout", dataset: .sha256("x"), microbitsPerByte: 2_000_000, baselineMicrobitsPerByte: 2_300_000, report: "{}")
+            _ = try await trainer.evaluate("brought-in@1", score)
+            let refused = await #expect(throws: Fault.self) { _ = try await olga.promote("brought-in@1") }
+            #expect(refused?.code == "model.quarantined" && store.rules.asked("model.promote") == nil, "nobody is asked to vote on it")
+            await #expect(throws: Fault.self) { _ = try await dana.evaluate("brought-in@1", .init(suite: "import", dataset: .sha256("x"), microbitsPerByte: 1, report: "made up")) }
+            _ = try await trainer.evaluate("brought-in@1", .init(suite: "import", dataset: .sha256("fixed text"), microbitsPerByte: 1_500_000, report: "{}"))
+            #expect(try await !olga.model("brought-in", "1").quarantined)
+            #expect(try await olga.promote("brought-in@1").to == 1)
         }
     }
 

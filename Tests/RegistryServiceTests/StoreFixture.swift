@@ -117,13 +117,19 @@ final class StoreFixture: Sendable {
     /// Uploads and commits as the trainer does.
     func put(_ name: String, seed: UInt8, dataset: Digest, trainedBy: String = "dana") async throws -> ModelView {
         let files = StoreFixture.model(seed: seed, dataset: dataset)
-        let trainer = client("trainer")
-        let upload = try await trainer.beginUpload(.init(name: name, files: files.map { .init(name: $0.key.rawValue, bytes: Int64($0.value.count), digest: .sha256($0.value)) }))
+        let upload = try await upload(name, files, as: "trainer")
+        return try await client("trainer").commit(upload.id, StoreFixture.commit(files, dataset: dataset, trainedBy: trainedBy))
+    }
+
+    /// Everything but the commit.
+    func upload(_ name: String, _ files: [ModelFile: [UInt8]], as who: String) async throws -> UploadView {
+        let sender = client(who)
+        let upload = try await sender.beginUpload(.init(name: name, files: files.map { .init(name: $0.key.rawValue, bytes: Int64($0.value.count), digest: .sha256($0.value)) }))
         for file in upload.files {
             let bytes = files[ModelFile(rawValue: file.name)!]!
-            try await trainer.send(file, of: upload) { count, offset in Array(bytes[Int(offset)..<Int(offset) + count]) }
+            try await sender.send(file, of: upload) { count, offset in Array(bytes[Int(offset)..<Int(offset) + count]) }
         }
-        return try await trainer.commit(upload.id, StoreFixture.commit(files, dataset: dataset, trainedBy: trainedBy))
+        return upload
     }
 
     static func commit(_ files: [ModelFile: [UInt8]], dataset: Digest, trainedBy: String = "dana") -> CommitRequest {

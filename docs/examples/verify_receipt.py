@@ -255,10 +255,14 @@ def verify(bundle, anchors, arguments, say):
         step = "data"
         used = {d["digest"] for d in parse(files["datasets.json"])["datasets"]}
         named = {"sha256:" + d["digest"]["sha256"] for d in definition["resolvedDependencies"] if d["name"].startswith("dataset:")}
-        need(used and used == named == {d["digest"] for d in bundle["datasets"]}, "model, provenance and bundle name different data sets")
+        need(used == named == {d["digest"] for d in bundle["datasets"]}, "model, provenance and bundle name different data sets")
+        imported = definition["buildType"] == "https://forge.invalid/import/v1"
+        need(imported or definition["buildType"] == "https://forge.invalid/train/v1", "it is of another kind of making")
+        need(bool(used) != imported and definition["resolvedDependencies"], "a trained model names its data sets, an imported one the files it came from")
         for item in bundle["datasets"]:
             need(outcome(leaves, item["record"], "data.add")["obj"]["digest"] == item["digest"], f"record {item['record']} is of another data set")
-        say(step, "; ".join(f"{d['name']} {d['digest']}, record {d['record']}" for d in bundle["datasets"]))
+        files_ = [f"{d['name']} sha256:{d['digest']['sha256']}" for d in definition["resolvedDependencies"]]
+        say(step, "; ".join(files_ if imported else [f"{d['name']} {d['digest']}, record {d['record']}" for d in bundle["datasets"]]))
         step = "evaluation"
         for item in bundle["evaluations"]:
             need(outcome(leaves, item["record"], "model.evaluate", triple)["data"]["report"] == tagged(item["report"].encode()), "a report is not the recorded one")
