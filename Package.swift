@@ -76,6 +76,7 @@ let package = Package(
 
         // 2 keep
         library("ForgeArtifact", ["ForgeCore", "ForgeOS", "ForgeCrypto"]),
+        library("ForgeCheckpoint", ["ForgeCore", "ForgeOS", "ForgeArtifact", "ForgeModel"]),
         library("ForgeVault", ["ForgeCore", "ForgeOS", "ForgeCrypto", "ForgeArtifact", "ForgeGate"]),
         library("ForgeCatalog", ["ForgeCore", "ForgeOS", "ForgeArtifact", "ForgeGate", "CSQLite"]),
         library("ForgeAudit", ["ForgeCore", "ForgeOS", "ForgeCrypto", "ForgeGate"]),
@@ -130,8 +131,8 @@ let package = Package(
         library(
             "ForgeCLI",
             [
-                "ForgeCore", "ForgeOS", "ForgeCrypto", "ForgeConfig", "ForgeGate", "ForgeHTTP", "ForgeArtifact", "ForgeAudit", "AdminAPI", "RegistryAPI",
-                "TrainerAPI", "ServeAPI", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                "ForgeCore", "ForgeOS", "ForgeCrypto", "ForgeConfig", "ForgeGate", "ForgeHTTP", "ForgeArtifact", "ForgeAudit", "ForgeCheckpoint", "ForgeModel",
+                "ForgeTokenizer", "AdminAPI", "RegistryAPI", "TrainerAPI", "ServeAPI", .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
 
         // 5: a `main.swift` each.
@@ -181,10 +182,11 @@ let package = Package(
         tests("ForgeOSTests", ["ForgeCore", "ForgeOS"]),
         tests("ForgeHTTPTests", ["ForgeCore", "ForgeOS", "ForgeHTTP"]),
         // The real programs, driven by the real command line.
-        tests("ApplianceTests", ["ForgeCore", "ForgeOS", "ForgeHTTP", "forge", "forged", "forge-registry", "forge-serve", "forge-admin", "forge-verify"]),
+        tests("ApplianceTests", ["ForgeCore", "ForgeOS", "ForgeHTTP", "ForgeArtifact", "ForgeModel", "ForgeTokenizer", "forge", "forged", "forge-registry", "forge-serve", "forge-admin", "forge-verify"]),
         tests("ForgeDaemonTests", ["ForgeCore", "ForgeOS", "ForgeConfig", "ForgeGate", "ForgeHTTP", "ForgeDaemon"]),
         tests("ForgeCryptoTests", ["ForgeCore", "ForgeOS", "ForgeCrypto"]),
         tests("ForgeArtifactTests", ["ForgeCore", "ForgeOS", "ForgeCrypto", "ForgeArtifact"]),
+        tests("ForgeCheckpointTests", ["ForgeCore", "ForgeOS", "ForgeCrypto", "ForgeArtifact", "ForgeModel", "ForgeNN", "ForgeTensor", "ForgeCheckpoint"]),
         tests("ForgeVaultTests", ["ForgeCore", "ForgeOS", "ForgeCrypto", "ForgeArtifact", "ForgeGate", "ForgeVault"]),
         tests("ForgeTokenizerTests", ["ForgeCore", "ForgeTokenizer"]),
         tests("ForgeDataTests", ["ForgeCore", "ForgeCrypto", "ForgeOS", "ForgeTokenizer", "ForgeData"]),

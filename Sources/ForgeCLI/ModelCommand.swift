@@ -7,7 +7,7 @@ internal import RegistryAPI
 struct ModelCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "model", abstract: "Models in the registry: where they come from, and which one is in production.",
-        subcommands: [List.self, Show.self, LineageCommand.self, Promote.self, Rollback.self])
+        subcommands: [List.self, Show.self, Import.self, LineageCommand.self, Promote.self, Rollback.self])
 
     struct List: AsyncParsableCommand {
         static let configuration = CommandConfiguration(commandName: "ls", abstract: "List models and their versions.")
@@ -44,18 +44,7 @@ struct ModelCommand: AsyncParsableCommand {
                 try Durable.replace(Path.join(signature, "model.sig"), with: try await registry.manifest(name, version).bundle, mode: 0o644)
                 try Durable.replace(Path.join(signature, "provenance.sig"), with: try await registry.provenance(name, version).bundle, mode: 0o644)
             }
-            let scores = view.evaluations.map { score in
-                let baseline = score.baselineMicrobitsPerByte.map { ", 5-gram baseline \(ModelCommand.bits($0))" } ?? ""
-                return "\(score.suite): \(ModelCommand.bits(score.microbitsPerByte)) bits per byte\(baseline) (record \(score.record))"
-            }
-            try global.output.show(
-                "Model", view, name: "\(view.name)@\(view.version)",
-                fields: [
-                    ("model", "\(view.name)@\(view.version)"), ("digest", view.digest.description), ("aliases", view.aliases.isEmpty ? "none" : view.aliases.joined(separator: ", ")),
-                    (view.run == nil ? "brought in by" : "trained by", view.trainedBy), ("run", view.run ?? "none"), ("created", Timestamp(microseconds: view.created).brief), ("record", String(view.record)),
-                    ("files", view.files.map { "\($0.digest.short)  \($0.name)  \(ByteCount($0.bytes))" }.joined(separator: "\n")),
-                    ("scores", scores.isEmpty ? "none" : scores.joined(separator: "\n")), ("quarantine", view.quarantined ? "until `forge eval \(view.name)@\(view.version) --import`" : "no"),
-                ])
+            try ModelCommand.show(view, global)
         }
     }
 
@@ -114,6 +103,21 @@ struct ModelCommand: AsyncParsableCommand {
             throw Fault(.request, "model.reference", "`\(reference)` is not a model", why: "a model is written name@version or name@alias", remedy: "`forge model ls` lists them")
         }
         return (String(parts[0]), String(parts[1]))
+    }
+
+    static func show(_ view: ModelView, _ global: Global) throws {
+        let scores = view.evaluations.map { score in
+            let baseline = score.baselineMicrobitsPerByte.map { ", 5-gram baseline \(ModelCommand.bits($0))" } ?? ""
+            return "\(score.suite): \(ModelCommand.bits(score.microbitsPerByte)) bits per byte\(baseline) (record \(score.record))"
+        }
+        try global.output.show(
+            "Model", view, name: "\(view.name)@\(view.version)",
+            fields: [
+                ("model", "\(view.name)@\(view.version)"), ("digest", view.digest.description), ("aliases", view.aliases.isEmpty ? "none" : view.aliases.joined(separator: ", ")),
+                (view.run == nil ? "brought in by" : "trained by", view.trainedBy), ("run", view.run ?? "none"), ("created", Timestamp(microseconds: view.created).brief), ("record", String(view.record)),
+                ("files", view.files.map { "\($0.digest.short)  \($0.name)  \(ByteCount($0.bytes))" }.joined(separator: "\n")),
+                ("scores", scores.isEmpty ? "none" : scores.joined(separator: "\n")), ("quarantine", view.quarantined ? "until `forge eval \(view.name)@\(view.version) --import`" : "no"),
+            ])
     }
 
     static func bits(_ micro: Int64) -> String { Text.decimal(Double(micro) / 1_000_000, 4) }

@@ -47,7 +47,7 @@ package struct TrainedModel {
 
 extension Parameters {
     /// Takes the weights of a model file.
-    /// - Parameter read: gives bytes of the file; every tensor of the table must be there as float32 with its shape.
+    /// - Parameter read: gives bytes of the file; every tensor of the table must be there with its shape, as float32 or as bfloat16, which widens exactly.
     /// - Throws: `.request` naming the tensor that is missing or does not fit.
     package func load(_ file: TensorTable, read: (Range<Int>) throws(Fault) -> [UInt8]) throws(Fault) {
         for entry in table.entries {
@@ -57,10 +57,13 @@ extension Parameters {
             guard found.shape == entry.shape else {
                 throw Fault(.request, "model.tensor", "the weights do not fit the configuration", why: "tensor `\(entry.name)` is \(found.shape), not \(entry.shape)")
             }
-            guard found.dtype == .f32 else {
-                throw Fault(.request, "model.tensor", "the weights cannot be read", why: "tensor `\(entry.name)` is \(found.dtype.rawValue); only F32 is read yet")
+            let bytes = try read(found.range)
+            switch found.dtype {
+            case .f32: tensor(entry).write(bytes: bytes)
+            case .bf16: tensor(entry).write(stride(from: 0, to: bytes.count, by: 2).map { Float(bitPattern: UInt32(bytes[$0]) << 16 | UInt32(bytes[$0 + 1]) << 24) })
+            default:
+                throw Fault(.request, "model.tensor", "the weights cannot be read", why: "tensor `\(entry.name)` is \(found.dtype.rawValue); F32 and BF16 are read")
             }
-            tensor(entry).write(bytes: try read(found.range))
         }
     }
 }

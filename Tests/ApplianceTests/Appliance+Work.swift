@@ -98,8 +98,9 @@ extension Appliance {
     }
 
     /// Brings a version into production: score, request, both votes, promotion.
-    func promote(_ model: String) async throws {
-        let score = try await forge("eval", model, "-q", "-o", "json", as: "dana")
+    /// - Parameter data: the data set it is scored on, for a model that names none.
+    func promote(_ model: String, data: String? = nil) async throws {
+        let score = try await forge(["eval", model, "-q", "-o", "json"] + (data.map { ["--data", $0] } ?? []), as: "dana")
         try #require(score.code == 0, "\(score.err)\n\(lastWords())")
         acknowledge(score.json?["item"]?["record"], "model.evaluate")
         let asked = try await forge("model", "promote", model, "--reason", "a test", as: "rene")
@@ -122,6 +123,10 @@ extension Appliance {
         try await train(recipe)
         try await promote("tiny@1")
         try #require(try await forge("serve", "load", "tiny@production", as: "rene").code == 0, "\(lastWords())")
+        return try await applicationKey()
+    }
+
+    func applicationKey() async throws -> String {
         try #require(try await forge("key", "create", "app", "--file", path("people/app.key"), as: "otto").code == 0)
         return text(try File(path("people/app.key"), .read).readAll(limit: .kib(1))).filter { !$0.isWhitespace }
     }
@@ -129,17 +134,17 @@ extension Appliance {
     // MARK: asking
 
     /// What an application sends; the likeliest token always, so that an untrained model does not happen on its end mark.
-    static func question(tokens: Int, stream: Bool = false, prompt: String = "the") -> [UInt8] {
+    static func question(tokens: Int, stream: Bool = false, prompt: String = "the", model: String = "tiny") -> [UInt8] {
         let json: JSON = [
-            "model": "tiny", "prompt": .string(prompt), "max_tokens": .int(Int64(tokens)), "seed": 1, "temperature": 0, "stream": .bool(stream),
+            "model": .string(model), "prompt": .string(prompt), "max_tokens": .int(Int64(tokens)), "seed": 1, "temperature": 0, "stream": .bool(stream),
         ]
         return Array(json.text.utf8)
     }
 
     /// Asks as an application and notes the receipt.
-    func ask(_ key: String, tokens: Int = 8, prompt: String = "the") async throws -> HTTPClient.Reply {
+    func ask(_ key: String, tokens: Int = 8, prompt: String = "the", model: String = "tiny") async throws -> HTTPClient.Reply {
         let reply = try await client("serve", bearer: key).raw(
-            .post, "/v1/completions", headers: ["content-type": "application/json"], body: .bytes(Appliance.question(tokens: tokens, prompt: prompt)), timeout: .seconds(60))
+            .post, "/v1/completions", headers: ["content-type": "application/json"], body: .bytes(Appliance.question(tokens: tokens, prompt: prompt, model: model)), timeout: .seconds(60))
         if reply.status == 200 { acknowledge(receipt: try JSON.parse(reply.body)["receipt"]?["id"]?.string) }
         return reply
     }

@@ -1,0 +1,146 @@
+internal import ArgumentParser
+internal import ForgeArtifact
+internal import ForgeCheckpoint
+internal import ForgeCore
+internal import ForgeCrypto
+internal import ForgeModel
+internal import ForgeOS
+internal import ForgeTokenizer
+internal import RegistryAPI
+internal import TrainerAPI
+
+extension ModelCommand {
+    struct Import: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Bring a model in that was made elsewhere, from a folder in Hugging Face's or Mistral's own layout.",
+            discussion: """
+                forge model import /media/usb/Ministral-3-3B --name ministral
+                Weights are read from safetensors; a file that could run code ends the import by its name. The files are mapped and converted as they
+                are sent. The new version is in quarantine until the trainer has scored a fixed text with it, and needs promotion like any other.
+                """)
+        @OptionGroup var global: Global
+        @Argument(help: "The folder with config.json or params.json.") var path: String
+        @Option(name: .long, help: "The model's name: a-z 0-9 . -") var name: String
+        @Option(name: .long, help: "Where the folder has both: hugging-face or native.") var layout: String?
+        @Option(name: .long, help: "How conversations are laid out; left out, the model only continues text. One of: \(ChatTemplate.allCases.map(\.rawValue).joined(separator: ", ")).")
+        var chatTemplate: String?
+        @Flag(name: .long, help: "Leave it in quarantine: do not measure it now.") var unmeasured = false
+
+        func run() async throws {
+            var model = try ImportedModel(try Path.absolute(path), layout: try chosen(layout, "--layout"), chatTemplate: try chosen(chatTemplate, "--chat-template"))
+            var progress = Progress(global.talk)
+            let title = "reading \(model.checkpoint.sources.count) files"
+            let digested = try model.digest { progress.update(title, fraction: Double($0) / Double($1), detail: ByteCount(Int64($1)).description) }
+            progress.finish("read \(model.checkpoint.layout.rawValue) \(model.checkpoint.config.modelType), \(ByteCount(Int64(model.checkpoint.weights.count))) of weights")
+
+            let registry = try global.registry()
+            let upload = try await registry.beginUpload(UploadRequest(name: name, files: digested.files))
+            let view: ModelView
+            do {
+                for file in upload.files {
+                    try await registry.send(file, of: upload) { (count, offset) async throws(Fault) -> [UInt8] in
+                        progress.update("sending \(file.name)", fraction: Double(offset) / Double(max(file.bytes, 1)), detail: ByteCount(file.bytes).description)
+                        return try model.bytes(file.name, Int(offset)..<(Int(offset) + count))
+                    }
+                }
+                view = try await registry.importModel(upload.id, ImportRequest(sources: digested.sources))
+            } catch {
+                // What was sent is of no use to anybody; if even this does not arrive, the registry lets it expire.
+                try? await registry.abandonUpload(upload.id)
+                throw error
+            }
+            progress.finish("stored as `\(view.name)@\(view.version)`, in quarantine (audit record \(view.record))")
+            guard !unmeasured else { return try ModelCommand.show(view, global) }
+            global.talk.say("scoring the fixed text for imported models")
+            _ = try await TrainerClient(try global.http("trainer")).evaluate(EvaluationOrder(model: "\(view.name)@\(view.version)", importing: true))
+            try ModelCommand.show(try await registry.model(view.name, String(view.version)), global)
+        }
+
+        private func chosen<Choice: RawRepresentable & CaseIterable>(_ text: String?, _ option: String) throws(Fault) -> Choice? where Choice.RawValue == String {
+            guard let text else { return nil }
+            guard let choice = Choice(rawValue: text) else {
+                throw Fault(.request, "cli.choice", "`\(option) \(text.prefix(60))` is not known", why: "it is one of \(Choice.allCases.map(\.rawValue).joined(separator: ", "))")
+            }
+            return choice
+        }
+    }
+}
+
+/// The seven files that a checkpoint becomes, weights made as they are read.
+struct ImportedModel {
+    let checkpoint: Checkpoint
+    private var small: [ModelFile: [UInt8]]
+
+    /// - Throws: `.request` naming what is not supported or does not fit together.
+    init(_ path: String, layout: Checkpoint.Layout?, chatTemplate: ChatTemplate?) throws(Fault) {
+        let checkpoint = try Checkpoint(try CheckpointFolder(path), layout: layout), config = checkpoint.config
+        let tokenizer = try Tokenizer(parsing: try checkpoint.folder.read(Checkpoint.tokenizerName, limit: ModelFile.tokenizer.limit))
+        guard tokenizer.count <= config.vocabulary else {
+            throw Fault(.request, "checkpoint.vocabulary", "the checkpoint does not fit together", why: "its tokenizer has \(tokenizer.count) tokens and its embedding \(config.vocabulary) rows")
+        }
+        if chatTemplate != nil, tokenizer.control["[INST]"] == nil || tokenizer.control["[/INST]"] == nil {
+            throw Fault(.request, "chat.template", "this model cannot chat", why: "its tokenizer has no `[INST]` and `[/INST]` control tokens", remedy: "leave `--chat-template` out")
+        }
+        let precision = checkpoint.weights.table.entries.contains { $0.dtype == .bf16 } ? "bf16" : "f32"
+        self.checkpoint = checkpoint
+        small = [
+            .config: Array(config.json.text.utf8), .tokenizer: tokenizer.json, .datasets: DatasetsRecord([]).encoded, .code: CodeRecord(kernelPath: "import").encoded,
+            .generation: GenerationRecord(
+                chatTemplate: chatTemplate?.rawValue, contextLength: config.contextMax, endOfText: config.eos ?? Int(tokenizer.control.end), precision: precision
+            ).encoded,
+        ]
+    }
+
+    struct Digested {
+        let files: [UploadRequest.File]
+        let sources: [CommitRequest.Source]
+    }
+
+    private static let piece = 16 << 20
+
+    /// Reads everything once: the files the model comes from, and those it becomes.
+    /// - Parameter progress: bytes read so far, and in all.
+    mutating func digest(_ progress: (Int, Int) -> Void) throws(Fault) -> Digested {
+        let mapped = try checkpoint.sources.mapped { (name) throws(Fault) in try checkpoint.folder.map(name) }
+        let total = mapped.reduce(checkpoint.weights.count) { $0 + $1.count }
+        var done = 0
+        func hash(_ count: Int, _ read: (Range<Int>) -> [UInt8]) -> Digest {
+            var hasher = SHA256Hasher()
+            for from in stride(from: 0, to: count, by: ImportedModel.piece) {
+                let range = from..<min(from + ImportedModel.piece, count)
+                hasher.update(read(range))
+                done += range.count
+                progress(done, total)
+            }
+            return hasher.finish()
+        }
+        let sources = zip(checkpoint.sources, mapped).map { name, file in CommitRequest.Source(name: "file:\(name)", digest: hash(file.count) { file.bytes($0) }) }
+        let weights = hash(checkpoint.weights.count) { checkpoint.weights.bytes($0) }
+        small[.recipe] = recipe(sources, mapped.map(\.count))
+        var files = small.map { UploadRequest.File(name: $0.key.rawValue, bytes: Int64($0.value.count), digest: .sha256($0.value)) }
+        files.append(.init(name: ModelFile.weights.rawValue, bytes: Int64(checkpoint.weights.count), digest: weights))
+        return Digested(files: files.sorted { $0.name < $1.name }, sources: sources)
+    }
+
+    /// What stands in place of a recipe: where the model was converted from (docs/formats/checkpoints.md).
+    private func recipe(_ sources: [CommitRequest.Source], _ counts: [Int]) -> [UInt8] {
+        var text = "import:\n  layout: \(checkpoint.layout.rawValue)\n  family: \(checkpoint.config.modelType)\n  files:\n"
+        for (source, count) in zip(sources, counts) { text += "    - name: \(JSON.string(String(source.name.dropFirst(5))).text)\n      bytes: \(count)\n      digest: \(source.digest)\n" }
+        return Array(text.utf8)
+    }
+
+    /// Bytes of one of the files.
+    func bytes(_ name: String, _ range: Range<Int>) throws(Fault) -> [UInt8] {
+        if name == ModelFile.weights.rawValue { return checkpoint.weights.bytes(range) }
+        guard let file = ModelFile(rawValue: name), let bytes = small[file] else { throw Fault(.environment, "registry.malformed_answer", "the registry asks for a file that was not announced", why: "`\(name.prefix(60))`") }
+        return Array(bytes[range])
+    }
+}
+
+extension Array {
+    fileprivate func mapped<T>(_ transform: (Element) throws(Fault) -> T) throws(Fault) -> [T] {
+        var out: [T] = []
+        for element in self { out.append(try transform(element)) }
+        return out
+    }
+}

@@ -1,0 +1,110 @@
+package import ForgeArtifact
+import ForgeCore
+import ForgeModel
+import ForgeOS
+
+/// The `model.safetensors` that a checkpoint becomes: laid out from its tensors, its bytes made from the mapped files when they are read.
+package struct ModelWeights: Sendable {
+    private struct Piece: Sendable {
+        let place: TensorShards.Place
+        /// Rows of so wide heads come in pairs and leave in halves.
+        let pairedHeads: Int?
+    }
+
+    package let table: TensorTable
+    private let header: [UInt8]
+    /// In the order of the table's places.
+    private let pieces: [(entry: TensorTable.Entry, piece: Piece)]
+
+    /// Types that models are kept in here.
+    private static let types: Set<DType> = [.f32, .bf16]
+
+    init(_ shards: TensorShards, _ config: MistralConfig, _ layout: Checkpoint.Layout) throws(Fault) {
+        var left = Set(shards.places.keys), pieces: [String: Piece] = [:]
+        var tensors: [(name: String, dtype: DType, shape: Shape)] = []
+        for entry in ParameterTable(config).entries {
+            let name = layout == .native ? NativeNames.name(entry.name) : entry.name
+            guard let place = shards.places[name] else { throw ModelWeights.fault("tensor `\(name)` is missing") }
+            guard place.entry.shape == entry.shape else { throw ModelWeights.fault("tensor `\(name)` has the shape \(place.entry.shape), and the configuration says \(entry.shape)") }
+            guard ModelWeights.types.contains(place.entry.dtype) else {
+                throw ModelWeights.fault("tensor `\(name)` is of type \(place.entry.dtype.rawValue), which is not read yet: F32 and BF16 are")
+            }
+            left.remove(name)
+            tensors.append((entry.name, place.entry.dtype, entry.shape))
+            pieces[entry.name] = Piece(place: place, pairedHeads: layout == .native ? NativeNames.pairedHeads(entry.name, config) : nil)
+        }
+        try ModelWeights.settle(left, shards, config, layout)
+        table = TensorTable(laying: tensors, metadata: ["format": "pt"])
+        header = table.headerBytes
+        self.pieces = table.entries.map { ($0, pieces[$0.name]!) }
+    }
+
+    package var count: Int { table.fileBytes }
+
+    /// What an older release wrote beside its weights may stay behind; anything else would be lost silently.
+    private static func settle(_ left: Set<String>, _ shards: TensorShards, _ config: MistralConfig, _ layout: Checkpoint.Layout) throws(Fault) {
+        let (head, embedding) = layout == .native ? ("output.weight", "tok_embeddings.weight") : ("lm_head.weight", "model.embed_tokens.weight")
+        for name in left.sorted() {
+            if name.hasSuffix("rotary_emb.inv_freq") { continue }  // computed from the configuration
+            if name == head, config.tiedEmbeddings, let output = shards.places[head], let input = shards.places[embedding] {
+                guard output.entry.shape == input.entry.shape, output.entry.dtype == input.entry.dtype, ModelWeights.same(output, input) else {
+                    throw fault("tensor `\(name)` differs from the embedding, and the configuration says that they are one")
+                }
+                continue
+            }
+            throw fault("tensor `\(name)` is not one of this architecture")
+        }
+    }
+
+    private static func same(_ a: TensorShards.Place, _ b: TensorShards.Place) -> Bool {
+        let count = a.entry.range.count, step = 1 << 24
+        return count == b.entry.range.count
+            && stride(from: 0, to: count, by: step).allSatisfy { from in
+                let to = min(from + step, count)
+                return a.file.bytes(a.entry.range.lowerBound + from..<a.entry.range.lowerBound + to) == b.file.bytes(b.entry.range.lowerBound + from..<b.entry.range.lowerBound + to)
+            }
+    }
+
+    /// Any bytes of the file, made now.
+    /// - Precondition: the range lies in the file.
+    package func bytes(_ range: Range<Int>) -> [UInt8] {
+        precondition(range.lowerBound >= 0 && range.upperBound <= count, "a file is read within its bytes")
+        var out: [UInt8] = []
+        out.reserveCapacity(range.count)
+        if range.lowerBound < header.count { out += header[range.lowerBound..<min(range.upperBound, header.count)] }
+        // The first piece that ends behind the start.
+        var low = 0, high = pieces.count
+        while low < high {
+            let middle = (low + high) / 2
+            if pieces[middle].entry.range.upperBound <= range.lowerBound { low = middle + 1 } else { high = middle }
+        }
+        for (entry, piece) in pieces[low...] {
+            let part = entry.range.clamped(to: range)
+            guard !part.isEmpty else { break }
+            let from = part.lowerBound - entry.range.lowerBound
+            append(&out, piece, from..<(from + part.count))
+        }
+        return out
+    }
+
+    /// Bytes of one tensor as they leave.
+    private func append(_ out: inout [UInt8], _ piece: Piece, _ range: Range<Int>) {
+        let start = piece.place.entry.range.lowerBound
+        guard let headDim = piece.pairedHeads else {
+            out += piece.place.file.bytes(start + range.lowerBound..<start + range.upperBound)
+            return
+        }
+        let width = piece.place.entry.shape[1] * piece.place.entry.dtype.width
+        var at = range.lowerBound
+        while at < range.upperBound {
+            let row = at / width, within = at % width, end = min(width, within + range.upperBound - at)
+            let from = start + NativeNames.row(row, headDim: headDim) * width
+            out += piece.place.file.bytes(from + within..<from + end)
+            at += end - within
+        }
+    }
+
+    private static func fault(_ why: String) -> Fault {
+        Fault(.request, "checkpoint.tensor", "the checkpoint is not accepted", why: why, remedy: "bring the release whole and unchanged, in BF16 or F32")
+    }
+}

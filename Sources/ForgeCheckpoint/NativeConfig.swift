@@ -1,0 +1,98 @@
+package import ForgeCore
+package import ForgeModel
+
+extension MistralConfig {
+    /// Reads `params.json` of Mistral's releases (mistral-inference's `ModelArgs`, with the members that vLLM reads beside them).
+    ///
+    /// Whether stretched positions also grow in size is a fact of the checkpoint (`yarn.apply_scale`), not of its class: false is a factor of 1.
+    /// - Throws: `.request` naming the member that is missing, of the wrong kind, or not supported. A member nobody knows is refused: it could change results.
+    package init(params json: JSON) throws(Fault) {
+        func fault(_ why: String) -> Fault {
+            Fault(.request, "checkpoint.params", "cannot read the checkpoint's params.json", why: why, remedy: "Mistral, Ministral 3 and Mixtral decoders are supported")
+        }
+        guard let root = json.object else { throw fault("it is not a JSON object") }
+        func number(_ object: JSON.Object, _ key: String) throws(Fault) -> Double? {
+            guard let value = object[key], value != .null else { return nil }
+            guard let number = value.number else { throw fault("`\(key)` is not a number") }
+            return number
+        }
+        func int(_ object: JSON.Object, _ key: String) throws(Fault) -> Int? {
+            guard let value = object[key], value != .null else { return nil }
+            guard let number = value.int, let result = Int(exactly: number) else { throw fault("`\(key)` is not a whole number") }
+            return result
+        }
+        func needed(_ object: JSON.Object, _ key: String) throws(Fault) -> Int {
+            guard let value = try int(object, key) else { throw fault("`\(key)` is missing") }
+            return value
+        }
+        func flag(_ object: JSON.Object, _ key: String) throws(Fault) -> Bool {
+            guard let value = object[key], value != .null else { return false }
+            guard let flag = value.bool else { throw fault("`\(key)` is neither true nor false") }
+            return flag
+        }
+        func known(_ object: JSON.Object, _ keys: Set<String>, in place: String = "") throws(Fault) {
+            if let other = object.members.first(where: { !keys.contains($0.key) && $0.value != .null }) { throw fault("`\(place)\(other.key.prefix(60))` is not supported") }
+        }
+        try known(
+            root,
+            [
+                "dim", "n_layers", "head_dim", "hidden_dim", "n_heads", "n_kv_heads", "norm_eps", "vocab_size", "rope_theta", "tied_embeddings", "sliding_window", "max_position_embeddings",
+                "max_seq_len", "moe", "yarn", "llama_4_scaling", "use_biases", "causal", "model_type",
+            ])
+        if try flag(root, "use_biases") { throw fault("`use_biases` is true: matrices with biases are not supported") }
+        if let causal = root["causal"], causal != .null, causal != .bool(true) { throw fault("`causal` is not true") }
+        let longest = try int(root, "max_position_embeddings"), longestOnce = try int(root, "max_seq_len")
+        var experts: Experts?
+        if let moe = root["moe"], moe != .null {
+            guard let moe = moe.object else { throw fault("`moe` is not an object") }
+            try known(moe, ["num_experts", "num_experts_per_tok"], in: "moe.")
+            experts = Experts(count: try needed(moe, "num_experts"), choices: try needed(moe, "num_experts_per_tok"))
+        }
+        var yarn: Yarn?
+        if let stretch = root["yarn"], stretch != .null {
+            guard let stretch = stretch.object else { throw fault("`yarn` is not an object") }
+            try known(stretch, ["factor", "original_max_position_embeddings", "beta", "alpha", "apply_scale"], in: "yarn.")
+            guard let factor = try number(stretch, "factor") else { throw fault("`yarn.factor` is missing") }
+            guard let scaled = stretch["apply_scale"]?.bool else { throw fault("`yarn.apply_scale` is missing, and either reading gives another model") }
+            yarn = Yarn(
+                factor: factor, originalContext: try needed(stretch, "original_max_position_embeddings"), betaFast: try number(stretch, "beta") ?? 32,
+                betaSlow: try number(stretch, "alpha") ?? 1, attentionFactor: scaled ? nil : 1)
+        }
+        var growth: QueryScale?
+        if let scaling = root["llama_4_scaling"], scaling != .null {
+            guard let scaling = scaling.object else { throw fault("`llama_4_scaling` is not an object") }
+            try known(scaling, ["beta", "original_max_position_embeddings"], in: "llama_4_scaling.")
+            guard let beta = try number(scaling, "beta") else { throw fault("`llama_4_scaling.beta` is missing") }
+            growth = QueryScale(beta: beta, originalContext: try needed(scaling, "original_max_position_embeddings"))
+        }
+        if root["sliding_window"]?.array != nil { throw fault("`sliding_window` is a list: windows that differ from layer to layer are not supported yet") }
+        let window = try int(root, "sliding_window"), heads = try needed(root, "n_heads"), width = try needed(root, "dim")
+        // Releases before 2024 do not say how long a text may be; theirs were trained on 32,768 positions.
+        self.init(
+            vocabulary: try needed(root, "vocab_size"), width: width, feedForward: try needed(root, "hidden_dim"), layers: try needed(root, "n_layers"), queryHeads: heads,
+            kvHeads: try int(root, "n_kv_heads") ?? heads, headDim: try int(root, "head_dim") ?? (heads > 0 ? width / heads : 0), contextMax: longest ?? longestOnce ?? 32_768,
+            normEps: Float(try number(root, "norm_eps") ?? 1e-5), ropeTheta: try number(root, "rope_theta") ?? 10_000, yarn: yarn, queryScale: growth, window: window,
+            tiedEmbeddings: try flag(root, "tied_embeddings"), bos: 1, eos: 2, experts: experts)
+        try validate()
+    }
+
+    /// `params.json` as `init(params:)` reads it, in one fixed order.
+    /// - Precondition: the configuration is valid; the size of stretched positions is that of one of the two readings.
+    package var params: JSON {
+        var root: JSON.Object = [
+            "dim": .int(Int64(width)), "n_layers": .int(Int64(layers)), "head_dim": .int(Int64(headDim)), "hidden_dim": .int(Int64(feedForward)), "n_heads": .int(Int64(queryHeads)),
+            "n_kv_heads": .int(Int64(kvHeads)), "norm_eps": .double(Double(normEps.description)!), "vocab_size": .int(Int64(vocabulary)), "rope_theta": .double(ropeTheta),
+            "max_position_embeddings": .int(Int64(contextMax)), "tied_embeddings": .bool(tiedEmbeddings),
+        ]
+        if let window { root["sliding_window"] = .int(Int64(window)) }
+        if let experts { root["moe"] = ["num_experts": .int(Int64(experts.count)), "num_experts_per_tok": .int(Int64(experts.choices))] }
+        if let yarn {
+            root["yarn"] = [
+                "factor": .double(yarn.factor), "original_max_position_embeddings": .int(Int64(yarn.originalContext)), "beta": .double(yarn.betaFast), "alpha": .double(yarn.betaSlow),
+                "apply_scale": .bool(yarn.attentionFactor != 1),
+            ]
+        }
+        if let queryScale { root["llama_4_scaling"] = ["beta": .double(queryScale.beta), "original_max_position_embeddings": .int(Int64(queryScale.originalContext))] }
+        return .object(root)
+    }
+}

@@ -1,0 +1,35 @@
+import ForgeModel
+
+/// What Mistral's own releases call the tensors of our table.
+enum NativeNames {
+    private static let whole = ["model.embed_tokens.weight": "tok_embeddings.weight", "model.norm.weight": "norm.weight", "lm_head.weight": "output.weight"]
+    private static let parts = [
+        "input_layernorm": "attention_norm", "post_attention_layernorm": "ffn_norm", "self_attn.q_proj": "attention.wq", "self_attn.k_proj": "attention.wk",
+        "self_attn.v_proj": "attention.wv", "self_attn.o_proj": "attention.wo", "mlp.gate_proj": "feed_forward.w1", "mlp.up_proj": "feed_forward.w3",
+        "mlp.down_proj": "feed_forward.w2", "block_sparse_moe.gate": "feed_forward.gate",
+    ]
+    private static let layer = "model.layers.", weight = ".weight", expert = "block_sparse_moe.experts."
+
+    /// - Parameter name: of an entry of a `ParameterTable`.
+    static func name(_ name: String) -> String {
+        if let whole = whole[name] { return whole }
+        precondition(name.hasPrefix(layer) && name.hasSuffix(weight), "a parameter is of a layer or one of three")
+        let rest = name.dropFirst(layer.count).dropLast(weight.count), dot = rest.firstIndex(of: ".") ?? rest.endIndex
+        let number = rest[..<dot], part = String(rest[dot...].dropFirst())
+        if let known = parts[part] { return "layers.\(number).\(known).weight" }
+        precondition(part.hasPrefix(expert), "every part of a layer has a native name")
+        return "layers.\(number).feed_forward.experts.\(part.dropFirst(expert.count)).weight"
+    }
+
+    /// Rows of queries and keys lie in pairs there, (2i, 2i + 1) of a head turned together, and in halves here, (i, i + d/2).
+    /// - Returns: nil where rows lie alike; else the head's width.
+    static func pairedHeads(_ name: String, _ config: MistralConfig) -> Int? {
+        name.hasSuffix("self_attn.q_proj.weight") || name.hasSuffix("self_attn.k_proj.weight") ? config.headDim : nil
+    }
+
+    /// The native row that is row `row` here.
+    static func row(_ row: Int, headDim d: Int) -> Int {
+        let head = row / d, within = row % d, half = d / 2
+        return head * d + (within < half ? 2 * within : 2 * (within - half) + 1)
+    }
+}

@@ -1,0 +1,58 @@
+import ForgeArtifact
+import ForgeCore
+import ForgeOS
+
+/// The tensors of one or several safetensors files, each found exactly once.
+struct TensorShards: Sendable {
+    struct Place: Sendable {
+        let file: MappedFile
+        let entry: TensorTable.Entry
+    }
+
+    let places: [String: Place]
+    /// File names in ascending order.
+    let names: [String]
+
+    private static let shardsMax = 1024
+
+    /// What `model.safetensors.index.json` lists, or the one file.
+    /// - Parameter index: the name of the index, if the layout may have one.
+    init(_ folder: CheckpointFolder, single: String, index: String) throws(Fault) {
+        guard folder.has(index) else {
+            try self.init(folder, names: [single], listed: nil)
+            return
+        }
+        func fault(_ why: String) -> Fault { Fault(.request, "checkpoint.index", "cannot read `\(index)`", why: why) }
+        guard let map = try folder.json(index, limit: .mib(64))["weight_map"]?.object else { throw fault("it has no `weight_map`") }
+        var listed: [String: String] = [:]
+        for (tensor, file) in map.members {
+            guard let file = file.string, file.hasSuffix(".safetensors"), !file.contains("/") else { throw fault("`\(tensor.prefix(100))` does not lie in a safetensors file of this folder") }
+            listed[tensor] = file
+        }
+        guard !listed.isEmpty else { throw fault("it lists no tensor") }
+        try self.init(folder, names: Set(listed.values).sorted(), listed: listed)
+    }
+
+    init(_ folder: CheckpointFolder, names: [String], listed: [String: String]?) throws(Fault) {
+        guard names.count <= TensorShards.shardsMax else { throw Fault(.request, "checkpoint.shards", "the checkpoint is not accepted", why: "it has \(names.count) weight files; at most \(TensorShards.shardsMax) are read") }
+        var places: [String: Place] = [:]
+        for name in names {
+            let file = try folder.map(name)
+            let header = try TensorTable.headerBytes(first: file.bytes(0..<min(8, file.count)), fileBytes: file.count, source: name)
+            let table = try TensorTable(parsing: file.bytes(0..<header), fileBytes: file.count, source: name)
+            for entry in table.entries {
+                guard places.updateValue(Place(file: file, entry: entry), forKey: entry.name) == nil else {
+                    throw Fault(.request, "checkpoint.tensor", "the checkpoint is not accepted", why: "tensor `\(entry.name)` is in more than one file")
+                }
+                if let listed, listed[entry.name] != name {
+                    throw Fault(.request, "checkpoint.index", "the checkpoint is not accepted", why: "tensor `\(entry.name)` lies in `\(name)`, and the index says \(listed[entry.name].map { "`\($0)`" } ?? "nothing of it")")
+                }
+            }
+        }
+        if let absent = listed?.keys.filter({ places[$0] == nil }).min() {
+            throw Fault(.request, "checkpoint.index", "the checkpoint is not whole", why: "tensor `\(absent)` is in the index and in no file")
+        }
+        self.places = places
+        self.names = names
+    }
+}

@@ -1,0 +1,90 @@
+import ForgeArtifact
+import ForgeCore
+import ForgeHTTP
+import ForgeModel
+import ForgeOS
+import ForgeTokenizer
+import Testing
+
+/// A model that was made elsewhere, on its way from a folder to an answer.
+@Suite(.serialized, .enabled(if: Appliance.isBuilt)) struct ImportTests {
+    /// A mixture of experts with random weights in bfloat16, in two files, as Hugging Face lays it out.
+    private func checkpoint(_ folder: String) throws {
+        var trainer = try BPETrainer(vocabularyCount: 320)
+        for seed in 1...6 as ClosedRange<UInt64> { trainer.add(Appliance.prose(seed)) }
+        let config = MistralConfig(
+            vocabulary: 320, width: 32, feedForward: 24, layers: 2, queryHeads: 4, kvHeads: 2, headDim: 8, contextMax: 64, bos: 1, eos: 2, experts: .init(count: 4, choices: 2))
+        try Durable.makeDirectory(folder)
+        try Durable.replace(Path.join(folder, "config.json"), with: Array(config.json.text.utf8))
+        try Durable.replace(Path.join(folder, "tokenizer.json"), with: try trainer.train().json)
+        let entries = ParameterTable(config).entries, names = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"]
+        var map = JSON.Object(), random = SeededGenerator(seed: 5)
+        for (number, name) in names.enumerated() {
+            let part = entries.indices.filter { $0 % 2 == number }.map { entries[$0] }, table = TensorTable(laying: part.map { ($0.name, .bf16, $0.shape) })
+            var bytes = table.headerBytes
+            for entry in table.entries {
+                map[entry.name] = .string(name)
+                let isNorm = entry.name.contains("norm")
+                for _ in 0..<entry.shape.count {
+                    let bits = (isNorm ? 1 : random.symmetric() * 0.2).bitPattern >> 16
+                    bytes += [UInt8(truncatingIfNeeded: bits), UInt8(truncatingIfNeeded: bits >> 8)]
+                }
+            }
+            try Durable.replace(Path.join(folder, name), with: bytes)
+        }
+        try Durable.replace(Path.join(folder, "model.safetensors.index.json"), with: Array(JSON.object(["weight_map": .object(map)]).text.utf8))
+    }
+
+    @Test func `a model from outside is in quarantine until it is measured, then like any other, and its answers are proven to its files`() async throws {
+        try await Appliance.running { site in
+            try await site.enrol()
+            try await site.addPapers()
+            let folder = site.path("outside")
+            try checkpoint(folder)
+
+            // Nothing that can run comes in, and not everybody brings a model.
+            try Durable.replace(Path.join(folder, "pytorch_model.bin"), with: [0x80, 0x02])
+            let pickle = try await site.forge("model", "import", folder, "--name", "outside", as: "dana")
+            #expect(pickle.code == 1 && pickle.err.contains("`pytorch_model.bin` may not be imported") && pickle.err.contains("pickle"), "\(pickle)")
+            try Path.removeTree(Path.join(folder, "pytorch_model.bin"))
+            let denied = try await site.forge("model", "import", folder, "--name", "outside", as: "otto")
+            #expect(denied.code == 2 && denied.err.contains("(audit record "), "\(denied)")
+
+            let brought = try await site.forge("model", "import", folder, "--name", "outside", "--unmeasured", "-o", "json", as: "dana")
+            try #require(brought.code == 0, "\(brought.err)\n\(site.lastWords())")
+            let model = try #require(brought.json?["item"])
+            site.acknowledge(model["record"], "model.put")
+            #expect(model["quarantined"]?.bool == true && model["run"] == nil && model["trained_by"]?.string == "dana")
+            for command in [["model", "promote", "outside@1", "--reason", "now"], ["serve", "load", "outside@1"]] {
+                let early = try await site.forge(command, as: "rene")
+                #expect(early.code != 0 && early.err.contains("brought in from outside and has not been measured"), "\(early)")
+            }
+
+            let measured = try await site.forge("eval", "outside@1", "--import", "-q", "-o", "json", as: "dana")
+            let score = try #require(measured.json?["item"], "\(measured.err)\n\(site.lastWords())")
+            site.acknowledge(score["record"], "model.evaluate")
+            // Random weights know nothing: about log2(320) bits a token of two bytes or less.
+            #expect(score["baseline_microbits_per_byte"] == nil && (3_000_000..<9_000_000).contains(score["microbits_per_byte"]?.int ?? 0), "\(score)")
+            let shown = try await site.forge("model", "show", "outside@1", "-o", "json", as: "dana").json?["item"]
+            #expect(shown?["quarantined"]?.bool == false && shown?["evaluations"]?.array?.first?["suite"]?.string == "import")
+
+            // The same folder gives the same model, measured at once.
+            let again = try await site.forge("model", "import", folder, "--name", "outside", "-o", "json", as: "dana")
+            #expect(again.json?["item"]?["digest"] == model["digest"] && again.json?["item"]?["quarantined"]?.bool == false, "\(again)")
+
+            let none = try await site.forge("eval", "outside@1", as: "dana")
+            #expect(none.code == 1, "it names no documents: \(none)")
+            try await site.promote("outside@1", data: "papers")
+            try #require(try await site.forge("serve", "load", "outside@production", as: "rene").code == 0, "\(site.lastWords())")
+            let key = try await site.applicationKey(), reply = try await site.ask(key, model: "outside")
+            #expect(reply.status == 200, "\(String(decoding: reply.body, as: UTF8.self))")
+            let proof = try #require(try JSON.parse(reply.body)["receipt"]), receipt = try #require(proof["id"]?.string)
+            let verified = try await site.forge("receipt", "verify", receipt, "-o", "json", as: "dana")
+            #expect(verified.code == 0 && verified.out.contains("file:model-00002-of-00002.safetensors"), "\(verified)")
+            try Durable.replace(site.path("question.json"), with: Appliance.question(tokens: 8, model: "outside"))
+            let replayed = try await site.forge("receipt", "replay", receipt, "--request", site.path("question.json"), "--salt", try #require(proof["salt"]?.string), as: "dana")
+            #expect(replayed.code == 0, "\(replayed)")
+            _ = try await site.judge()
+        }
+    }
+}

@@ -1,0 +1,66 @@
+#!/usr/bin/env python3
+"""The decoders of Tests/Fixtures/compute once more, as Mistral's own releases lay a model out.
+
+    pip install numpy safetensors      (made with numpy 2.2.6, safetensors 0.8.0)
+    python3 Tests/Fixtures/checkpoint/make.py
+
+Names are those of mistral-inference. The conversion to Hugging Face's layout that transformers publishes turns the rows of queries and keys by
+view(heads, d / 2, 2, in).transpose(1, 2); here it is undone: view(heads, 2, d / 2, in).transpose(1, 2). Weights of `mistral` lie in two files.
+"""
+import json, pathlib, re
+import numpy
+from safetensors import safe_open
+from safetensors.numpy import save_file
+
+here = pathlib.Path(__file__).parent
+NAMES = {
+    "model.embed_tokens": "tok_embeddings", "model.norm": "norm", "lm_head": "output", "input_layernorm": "attention_norm", "post_attention_layernorm": "ffn_norm",
+    "self_attn.q_proj": "attention.wq", "self_attn.k_proj": "attention.wk", "self_attn.v_proj": "attention.wv", "self_attn.o_proj": "attention.wo",
+    "mlp.gate_proj": "feed_forward.w1", "mlp.up_proj": "feed_forward.w3", "mlp.down_proj": "feed_forward.w2", "block_sparse_moe.gate": "feed_forward.gate",
+}
+
+
+def native(name):
+    found = re.fullmatch(r"model\.layers\.(\d+)\.(.*)\.weight", name)
+    if not found:
+        return NAMES[name.removesuffix(".weight")] + ".weight"
+    layer, part = found.groups()
+    return f"layers.{layer}.{NAMES.get(part) or part.replace('block_sparse_moe', 'feed_forward')}.weight"
+
+
+def params(config):
+    rope = config.get("rope_parameters") or {}
+    out = {"dim": config["hidden_size"], "n_layers": config["num_hidden_layers"], "head_dim": config["head_dim"], "hidden_dim": config["intermediate_size"],
+           "n_heads": config["num_attention_heads"], "n_kv_heads": config["num_key_value_heads"], "norm_eps": config["rms_norm_eps"], "vocab_size": config["vocab_size"],
+           "rope_theta": rope.get("rope_theta", config.get("rope_theta")), "max_position_embeddings": config["max_position_embeddings"],
+           "tied_embeddings": config["tie_word_embeddings"]}
+    if rope.get("rope_type") == "yarn":
+        out["yarn"] = {"factor": rope["factor"], "original_max_position_embeddings": rope["original_max_position_embeddings"], "beta": rope.get("beta_fast", 32.0), "alpha": rope.get("beta_slow", 1.0),
+                       "apply_scale": rope.get("mscale") != rope.get("mscale_all_dim") or not rope.get("mscale")}
+        out["llama_4_scaling"] = {"beta": rope["llama_4_scaling_beta"], "original_max_position_embeddings": rope["original_max_position_embeddings"]}
+    if config["model_type"] == "mixtral":
+        out["moe"] = {"num_experts": config["num_local_experts"], "num_experts_per_tok": config["num_experts_per_tok"]}
+    return out
+
+
+for name, golden in {"mistral": "decoder-plain", "ministral3": "decoder-ministral3", "mixtral": "mixtral-plain"}.items():
+    folder = here / name
+    folder.mkdir(exist_ok=True)
+    with safe_open(here.parent / "compute" / f"{golden}.safetensors", "numpy") as file:
+        config = json.loads(file.metadata()["config"])
+        tensors = {}
+        for key in file.keys():
+            if not key.startswith("param."):
+                continue
+            weight, key = file.get_tensor(key), key.removeprefix("param.")
+            if key.endswith(("q_proj.weight", "k_proj.weight")):
+                d = config["head_dim"]
+                weight = weight.reshape(-1, 2, d // 2, weight.shape[1]).transpose(0, 2, 1, 3).reshape(weight.shape)
+            tensors[native(key)] = numpy.ascontiguousarray(weight)
+    names = sorted(tensors)
+    halves = [names] if name != "mistral" else [names[:len(names) // 2], names[len(names) // 2:]]
+    for number, part in enumerate(halves):
+        file = "consolidated.safetensors" if len(halves) == 1 else f"consolidated-{number + 1:05}-of-{len(halves):05}.safetensors"
+        save_file({key: tensors[key] for key in part}, folder / file)
+    (folder / "params.json").write_text(json.dumps(params(config), indent=2) + "\n")
+    print(name, len(tensors), "tensors")

@@ -1,0 +1,201 @@
+import ForgeArtifact
+import ForgeCheckpoint
+import ForgeCore
+import ForgeModel
+import ForgeNN
+import ForgeOS
+import ForgeTensor
+import Testing
+
+/// Where a model of each family lies in both layouts: the golden decoder, and the folder that Tests/Fixtures/checkpoint/make.py made of it.
+private let families = [("mistral", "decoder-plain"), ("ministral3", "decoder-ministral3"), ("mixtral", "mixtral-plain")]
+
+@Suite struct CheckpointTests {
+    /// A folder in Hugging Face's layout.
+    private func huggingFace(_ golden: Golden, shards: Int = 1, in scratch: Scratch, tensors: [(name: String, shape: Shape, bytes: [UInt8])]? = nil) throws -> CheckpointFolder {
+        let tensors = tensors ?? golden.tensors
+        try scratch.write("config.json", Array(golden.config.text.utf8))
+        try scratch.write("tokenizer.json", "{}")
+        if shards == 1 {
+            try scratch.write("model.safetensors", Golden.file(tensors))
+        } else {
+            var map = JSON.Object()
+            for shard in 0..<shards {
+                let part = tensors.indices.filter { $0 % shards == shard }.map { tensors[$0] }, name = "model-0000\(shard + 1)-of-0000\(shards).safetensors"
+                try scratch.write(name, Golden.file(part))
+                for tensor in part { map[tensor.name] = .string(name) }
+            }
+            try scratch.write("model.safetensors.index.json", Array(JSON.object(["metadata": ["total_size": 1], "weight_map": .object(map)]).text.utf8))
+        }
+        return try CheckpointFolder(scratch.path)
+    }
+
+    /// The folder of a fixture with a tokenizer beside it.
+    private func native(_ family: String, in scratch: Scratch) throws -> CheckpointFolder {
+        for name in try Path.list(Fixture.folder + "checkpoint/" + family) { try scratch.write(name, try Fixture.bytes("checkpoint/\(family)/\(name)")) }
+        try scratch.write("tokenizer.json", "{}")
+        return try CheckpointFolder(scratch.path)
+    }
+
+    private func whole(_ checkpoint: Checkpoint) -> [UInt8] { checkpoint.weights.bytes(0..<checkpoint.weights.count) }
+
+    @Test(arguments: families.indices)
+    func `both layouts of a model become the same bytes and the same configuration`(index: Int) throws {
+        let (family, name) = families[index], golden = try Golden(name)
+        let one = try Scratch(), many = try Scratch(), theirs = try Scratch()
+        let single = try Checkpoint(try huggingFace(golden, in: one)), sharded = try Checkpoint(try huggingFace(golden, shards: 3, in: many)), native = try Checkpoint(try native(family, in: theirs))
+        #expect(single.layout == .huggingFace && native.layout == .native)
+        #expect(whole(single) == whole(sharded))
+        #expect(whole(single) == whole(native))
+        #expect(single.config.modelType == family)
+        var config = native.config
+        config.experts?.balance = single.config.experts?.balance ?? 0
+        config.experts?.balances = single.config.experts?.balances ?? false
+        #expect(config == single.config)
+        #expect(sharded.sources == ["config.json", "model-00001-of-00003.safetensors", "model-00002-of-00003.safetensors", "model-00003-of-00003.safetensors", "model.safetensors.index.json", "tokenizer.json"])
+        #expect(native.sources.contains("params.json") && native.sources.count == (family == "mistral" ? 4 : 3))
+
+        // The file is one a strict reader takes, with every parameter's bytes.
+        let bytes = whole(native), table = try TensorTable(parsing: bytes, fileBytes: bytes.count, source: "model.safetensors")
+        for tensor in golden.tensors { #expect(Array(bytes[try #require(table[tensor.name]).range]) == tensor.bytes, "\(tensor.name)") }
+    }
+
+    @Test(arguments: families.indices)
+    func `a native checkpoint gives transformers' logits`(index: Int) throws {
+        let (family, name) = families[index], golden = try Golden(name), scratch = try Scratch()
+        let checkpoint = try Checkpoint(try native(family, in: scratch))
+        #expect(try error(checkpoint.weights, checkpoint.config, golden) <= 1e-5)
+        // What a reader gets wrong shows in the same numbers: rows of queries left in pairs, and a query that does not grow.
+        let plain = try Scratch()
+        var tensors = golden.tensors
+        let query = try #require(tensors.firstIndex { $0.name == "model.layers.0.self_attn.q_proj.weight" })
+        let width = tensors[query].bytes.count / tensors[query].shape[0], d = checkpoint.config.headDim
+        tensors[query].bytes = (0..<tensors[query].shape[0]).flatMap { row -> ArraySlice<UInt8> in
+            let from = row / d * d + (row % d % 2 == 0 ? row % d / 2 : d / 2 + row % d / 2)
+            return tensors[query].bytes[from * width..<(from + 1) * width]
+        }
+        let paired = try Checkpoint(try huggingFace(golden, in: plain, tensors: tensors))
+        #expect(try error(paired.weights, paired.config, golden) > 1e-3)
+        if family == "ministral3" {
+            var flat = checkpoint.config
+            flat.queryScale = nil
+            #expect(try error(checkpoint.weights, flat, golden) > 1e-3)
+        }
+    }
+
+    /// The largest difference from the golden logits, against the largest of those.
+    private func error(_ weights: ModelWeights, _ config: MistralConfig, _ golden: Golden) throws -> Double {
+        let device = try Device(threads: 2), parameters = try Parameters(ParameterTable(config), on: device)
+        for entry in parameters.table.entries {
+            let bytes = weights.bytes(try #require(weights.table[entry.name]).range)
+            parameters.tensor(entry).write(stride(from: 0, to: bytes.count, by: 4).map { at in Float(bitPattern: (0..<4).reduce(0) { $0 | UInt32(bytes[at + $1]) << (8 * $1) }) })
+        }
+        let batch = TokenBatch(ids: golden.ids, targets: golden.ids.map { _ in -1 }, cumulativeLengths: golden.lengths.reduce(into: [0]) { $0.append($0.last! + $1) })
+        let logits = try Decoder(parameters, rows: batch.rows, on: device).logits(batch)
+        #expect(logits.count == golden.logits.count)
+        return zip(logits, golden.logits).map { abs(Double($0) - Double($1)) }.max()! / golden.logits.map { abs(Double($0)) }.max()!
+    }
+
+    @Test func `any bytes of the file are those of the whole`() throws {
+        let scratch = try Scratch(), checkpoint = try Checkpoint(try native("mistral", in: scratch)), bytes = whole(checkpoint)
+        var random = SeededGenerator(seed: 3)
+        for _ in 0..<400 {
+            let from = Int(random.next() % UInt64(bytes.count)), to = from + Int(random.next() % UInt64(bytes.count - from + 1))
+            let same = checkpoint.weights.bytes(from..<to) == Array(bytes[from..<to])
+            #expect(same, "\(from)..<\(to)")
+        }
+        #expect(checkpoint.weights.bytes(bytes.count..<bytes.count) == [])
+    }
+
+    /// What is wrong with a checkpoint, and the code and a word of the refusal.
+    @Test func `what is missing, surplus, misshapen or not supported is refused by name`() throws {
+        let golden = try Golden("decoder-plain")
+        func refusal(_ code: String, _ word: String, tensors: [(name: String, shape: Shape, bytes: [UInt8])]? = nil, config: [String: JSON] = [:], _ change: (Scratch) throws -> Void = { _ in }) throws {
+            let scratch = try Scratch()
+            _ = try huggingFace(golden, in: scratch, tensors: tensors)
+            if !config.isEmpty {
+                var root = golden.config.object!
+                for (key, value) in config { root[key] = value }
+                try scratch.write("config.json", JSON.object(root).text)
+            }
+            try change(scratch)
+            let fault = #expect(throws: Fault.self) { _ = try Checkpoint(try CheckpointFolder(scratch.path)) }
+            #expect(fault?.kind == .request && fault?.code == code && "\(fault?.what ?? "") \(fault?.why ?? "")".contains(word), "\(fault.map { "\($0)" } ?? "taken"), not \(code) \(word)")
+        }
+        var less = golden.tensors, shaped = golden.tensors
+        less.removeLast()
+        shaped[0].shape = [shaped[0].shape[1], shaped[0].shape[0]]
+        try refusal("checkpoint.tensor", "is missing", tensors: less)
+        try refusal("checkpoint.tensor", "shape", tensors: shaped)
+        try refusal("checkpoint.tensor", "not one of this architecture", tensors: golden.tensors + [("model.extra.weight", [1], [0, 0, 0, 0])])
+        try refusal("checkpoint.config", "auto_map", config: ["auto_map": ["AutoModel": "modeling_x.Model"]])
+        try refusal("checkpoint.config", "quantization_config", config: ["quantization_config": ["quant_method": "fp8"]])
+        try refusal("checkpoint.config", "vision_config", config: ["vision_config": [:]])
+        try refusal("checkpoint.config", "attention_bias", config: ["attention_bias": true])
+        try refusal("checkpoint.config", "layer_types", config: ["layer_types": ["full_attention", "sliding_attention"]])
+        try refusal("checkpoint.layout", "both") { try $0.write("params.json", "{}") }
+        try refusal("checkpoint.layout", "neither") { try Path.removeTree(Path.join($0.path, "config.json")) }
+        try refusal("checkpoint.tokenizer", "tokenizer.json") { try Path.removeTree(Path.join($0.path, "tokenizer.json")) }
+        try refusal("checkpoint.json", "config.json") { try $0.write("config.json", "{") }
+        try refusal("checkpoint.executable", "pytorch_model.bin") { try $0.write("pytorch_model.bin", "x") }
+        try refusal("checkpoint.executable", "notes.txt") { try $0.write("notes.txt", [0x80, 0x04, 0x95, 0x1a]) }
+        try refusal("checkpoint.executable", "modeling_x.py") { try $0.write("modeling_x.py", "import os") }
+        try refusal("checkpoint.not_a_file", "model.json") { try $0.link("model.json", to: "/etc/passwd") }
+        for (map, word) in [
+            (["weight_map": ["model.norm.weight": "../model.safetensors"]], "does not lie"), (["weight_map": [:]], "lists no tensor"), (["weight_map": ["x": "model.safetensors"]], "the index says nothing of it"),
+        ] as [(JSON, String)] {
+            try refusal("checkpoint.index", word) { try $0.write("model.safetensors.index.json", map.text) }
+        }
+        // A second head beside tied embeddings is the same matrix or another model.
+        let tied = try Golden("decoder-tied"), embedding = try #require(tied.tensors.first { $0.name == "model.embed_tokens.weight" }), scratch = try Scratch()
+        let once = try Checkpoint(try huggingFace(tied, in: scratch))
+        let twice = try Checkpoint(try huggingFace(tied, in: scratch, tensors: tied.tensors + [("lm_head.weight", embedding.shape, embedding.bytes)]))
+        #expect(whole(once) == whole(twice))
+        var other = embedding.bytes
+        other[5] ^= 1
+        let fault = #expect(throws: Fault.self) { _ = try Checkpoint(try huggingFace(tied, in: scratch, tensors: tied.tensors + [("lm_head.weight", embedding.shape, other)])) }
+        #expect(fault?.why.contains("differs from the embedding") == true)
+    }
+
+    @Test func `params json survives a round trip, and a member nobody knows is refused`() throws {
+        for (family, _) in families {
+            let read = try MistralConfig(params: JSON.parse(try Fixture.bytes("checkpoint/\(family)/params.json")))
+            #expect(try MistralConfig(params: read.params) == read)
+        }
+        let good = try JSON.parse(try Fixture.bytes("checkpoint/ministral3/params.json")).object!
+        for (key, value, word) in [
+            ("dim", .string("16"), "`dim` is not a whole number"), ("n_layers", .null, "`n_layers` is missing"), ("use_biases", true, "biases"), ("quantization", ["qformat_weight": "fp8_e4m3"], "`quantization`"),
+            ("q_lora_rank", 8, "`q_lora_rank`"), ("vision_encoder", [:], "`vision_encoder`"), ("sliding_window", [4, 4], "list"), ("yarn", ["factor": 4, "original_max_position_embeddings": 32], "apply_scale"),
+            ("moe", ["num_experts": 4, "num_experts_per_tok": 2, "num_shared_experts": 1], "moe.num_shared_experts"), ("causal", false, "causal"),
+        ] as [(String, JSON, String)] {
+            var changed = good
+            changed[key] = value
+            let fault = #expect(throws: Fault.self) { _ = try MistralConfig(params: .object(changed)) }
+            #expect(fault?.why.contains(word) == true, "\(key): \(fault?.why ?? "taken")")
+        }
+        var scaled = good
+        scaled["yarn"] = ["factor": 4, "original_max_position_embeddings": 32, "apply_scale": true]
+        #expect(try MistralConfig(params: .object(scaled)).yarn?.attentionFactor == Yarn.magnitude(4))
+    }
+
+    /// Cut, flipped and overwritten files end in a refusal or a checkpoint, never in a trap.
+    @Test(arguments: 0..<4 as Range<UInt64>)
+    func `damaged files never trap`(seed: UInt64) throws {
+        var random = SeededGenerator(seed: seed, stream: 77)
+        let scratch = try Scratch()
+        _ = try native("mixtral", in: scratch)
+        let names = ["params.json", "consolidated.safetensors"]
+        for round in 0..<150 {
+            let name = names[round % 2], good = try Fixture.bytes("checkpoint/mixtral/\(name)")
+            var bytes = random.next() % 3 == 0 ? Array(good.prefix(Int(random.next() % UInt64(good.count)))) : good
+            let reach = UInt64(max(1, min(bytes.count, name == "params.json" ? bytes.count : 2400)))
+            for _ in 0..<(1 + random.next() % 6) where !bytes.isEmpty { bytes[Int(random.next() % reach)] = UInt8(truncatingIfNeeded: random.next()) }
+            try scratch.write(name, bytes)
+            do throws(Fault) {
+                let checkpoint = try Checkpoint(try CheckpointFolder(scratch.path))
+                #expect(whole(checkpoint).count == checkpoint.weights.count)
+            } catch { #expect(error.kind == .request && !error.why.isEmpty) }
+            try scratch.write(name, good)
+        }
+    }
+}

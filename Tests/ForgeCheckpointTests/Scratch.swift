@@ -1,0 +1,63 @@
+import ForgeArtifact
+import ForgeCore
+import ForgeOS
+import Glibc
+
+/// A folder of its own, removed with this value.
+final class Scratch {
+    let path: String
+
+    init() throws {
+        var pattern = Array("/tmp/forge-checkpoint-XXXXXX".utf8CString)
+        guard let made = unsafe mkdtemp(&pattern) else { throw Fault(.environment, "test.scratch", "cannot make a scratch folder") }
+        path = unsafe String(cString: made)
+    }
+
+    deinit { try? Path.removeTree(path) }
+
+    func write(_ name: String, _ bytes: [UInt8]) throws { try Durable.replace(Path.join(path, name), with: bytes) }
+    func link(_ name: String, to target: String) throws {
+        guard unsafe symlink(target, Path.join(path, name)) == 0 else { throw Fault(.environment, "test.scratch", "cannot make a link") }
+    }
+    func write(_ name: String, _ text: String) throws { try write(name, Array(text.utf8)) }
+}
+
+/// Files of Tests/Fixtures.
+enum Fixture {
+    static let folder = "/" + #filePath.split(separator: "/").dropLast(2).joined(separator: "/") + "/Fixtures/"
+
+    static func bytes(_ name: String) throws -> [UInt8] {
+        let file = try File(folder + name, .read)
+        return try file.read(Int(file.size()))
+    }
+}
+
+/// The parameters of a golden decoder (Tests/Fixtures/compute) as Hugging Face's files name them.
+struct Golden {
+    let config: JSON
+    /// Name, shape and bytes, float32.
+    let tensors: [(name: String, shape: Shape, bytes: [UInt8])]
+    let logits: [Float]
+    let ids: [Int32]
+    let lengths: [Int32]
+
+    init(_ name: String) throws {
+        let bytes = try Fixture.bytes("compute/\(name).safetensors")
+        let table = try TensorTable(parsing: bytes, fileBytes: bytes.count, source: name)
+        config = try JSON.parse(Array((table.metadata["config"] ?? "").utf8))
+        tensors = table.entries.filter { $0.name.hasPrefix("param.") }.map { (String($0.name.dropFirst(6)), $0.shape, Array(bytes[$0.range])) }
+        func words(_ name: String) -> [UInt32] {
+            guard let entry = table[name] else { return [] }
+            return stride(from: entry.range.lowerBound, to: entry.range.upperBound, by: 4).map { at in (0..<4).reduce(0) { $0 | UInt32(bytes[at + $1]) << (8 * $1) } }
+        }
+        logits = words("logits").map(Float.init(bitPattern:))
+        ids = words("ids").map(Int32.init(bitPattern:))
+        lengths = words("lengths").map(Int32.init(bitPattern:))
+    }
+
+    /// As one safetensors file.
+    static func file(_ tensors: [(name: String, shape: Shape, bytes: [UInt8])]) -> [UInt8] {
+        let table = TensorTable(laying: tensors.map { ($0.name, .f32, $0.shape) }), found = Dictionary(uniqueKeysWithValues: tensors.map { ($0.name, $0.bytes) })
+        return table.headerBytes + table.entries.flatMap { found[$0.name]! }
+    }
+}
