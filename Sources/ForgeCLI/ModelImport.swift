@@ -74,7 +74,12 @@ struct ImportedModel {
     /// - Throws: `.request` naming what is not supported or does not fit together.
     init(_ path: String, layout: Checkpoint.Layout?, chatTemplate: ChatTemplate?) throws(Fault) {
         let checkpoint = try Checkpoint(try CheckpointFolder(path), layout: layout), config = checkpoint.config
-        let tokenizer = try Tokenizer(parsing: try checkpoint.folder.read(Checkpoint.tokenizerName, limit: ModelFile.tokenizer.limit))
+        let written = try checkpoint.folder.read(checkpoint.tokenizer.rawValue, limit: ModelFile.tokenizer.limit)
+        let tokenizer: Tokenizer
+        switch checkpoint.tokenizer {
+        case .tekken: tokenizer = try Tokenizer(tekken: written)
+        case .huggingFace: tokenizer = try Tokenizer(parsing: written)
+        }
         guard tokenizer.count <= config.vocabulary else {
             throw Fault(.request, "checkpoint.vocabulary", "the checkpoint does not fit together", why: "its tokenizer has \(tokenizer.count) tokens and its embedding \(config.vocabulary) rows")
         }

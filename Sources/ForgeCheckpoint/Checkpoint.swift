@@ -17,8 +17,13 @@ package struct Checkpoint: Sendable {
     package let weights: ModelWeights
     /// Files whose bytes the model comes from, tokenizer included, in ascending order.
     package let sources: [String]
+    /// `tekken.json` where it is there: some releases' `tokenizer.json` splits words by a wrong expression, and theirs is the one the model was trained with.
+    package let tokenizer: Tokenizer
 
-    package static let tokenizerName = "tokenizer.json"
+    package enum Tokenizer: String, Sendable, CaseIterable {
+        case tekken = "tekken.json"
+        case huggingFace = "tokenizer.json"
+    }
 
     /// - Parameter layout: where a folder has both; nil takes the one it has.
     /// - Throws: `.request` naming the file, member or tensor that is missing, surplus or not supported.
@@ -45,16 +50,17 @@ package struct Checkpoint: Sendable {
             shards = names.count == 1 || !folder.has("consolidated.safetensors.index.json")
                 ? try TensorShards(folder, names: names, listed: nil) : try TensorShards(folder, single: names[0], index: "consolidated.safetensors.index.json")
         }
-        guard folder.has(Checkpoint.tokenizerName) else {
+        guard let tokenizer = Tokenizer.allCases.first(where: { folder.has($0.rawValue) }) else {
             throw Fault(
-                .request, "checkpoint.tokenizer", "the checkpoint is not whole", why: "`\(Checkpoint.tokenizerName)` is not there",
-                remedy: folder.has("tekken.json") ? "`tekken.json` alone is not read yet: add the tokenizer.json of the same release" : "add the tokenizer.json of the same release")
+                .request, "checkpoint.tokenizer", "the checkpoint is not whole", why: "neither `tekken.json` nor `tokenizer.json` is there",
+                remedy: "add that of the same release; `tokenizer.model` is not read yet")
         }
+        self.tokenizer = tokenizer
         self.folder = folder
         self.layout = layout
         weights = try ModelWeights(shards, config, layout)
         let index = layout == .native ? "consolidated.safetensors.index.json" : "model.safetensors.index.json"
-        sources = ([described, Checkpoint.tokenizerName] + shards.names + (folder.has(index) && shards.names.count > 1 ? [index] : [])).sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
+        sources = ([described, tokenizer.rawValue] + shards.names + (folder.has(index) && shards.names.count > 1 ? [index] : [])).sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
     }
 
     /// Members of a `config.json` that change results or run code, and that `MistralConfig` would not see.

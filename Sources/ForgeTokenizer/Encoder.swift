@@ -30,7 +30,7 @@ package struct Encoder: Sendable {
             if end - start == 1 {
                 tokens.append(tokenizer.byteTokens[Int(bytes[start])])
             } else if end - start > Encoder.rememberedLength {
-                mergeLong(bytes, start, end, into: &tokens)
+                if let whole = tokenizer.word(bytes[start..<end]) { tokens.append(whole) } else { mergeLong(bytes, start, end, into: &tokens) }
             } else {
                 appendRemembered(bytes, start, end, into: &tokens)
             }
@@ -43,7 +43,7 @@ package struct Encoder: Sendable {
         let (word, isNew) = words.number(of: bytes, start, end)
         if isNew {
             let from = tokens.count
-            mergeShort(bytes, start, end, into: &tokens)
+            if let whole = tokenizer.word(bytes[start..<end]) { tokens.append(whole) } else { mergeShort(bytes, start, end, into: &tokens) }
             known.append(contentsOf: tokens[from...])
             knownEnds.append(known.count)
             if words.count >= Encoder.wordLimit { forget() }

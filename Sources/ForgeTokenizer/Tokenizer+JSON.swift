@@ -40,7 +40,7 @@ extension Tokenizer {
             "decoder": ["type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": false],
             "model": [
                 "type": "BPE", "dropout": nil, "unk_token": nil, "continuing_subword_prefix": nil, "end_of_word_suffix": nil, "fuse_unk": false,
-                "byte_fallback": false, "ignore_merges": false, "vocab": .object(vocabulary), "merges": .array(rules),
+                "byte_fallback": false, "ignore_merges": .bool(wholeWords), "vocab": .object(vocabulary), "merges": .array(rules),
             ],
         ]
         return Array(document.text.utf8)
@@ -57,7 +57,7 @@ extension Tokenizer {
         guard let model = document["model"], model["type"]?.string == "BPE" else { throw refuse("its model is not `BPE`") }
         guard document["normalizer"].isNull else { throw refuse("it has a normaliser: not yet") }
         guard model["dropout"].isNull else { throw refuse("it has dropout") }
-        for option in ["byte_fallback", "ignore_merges"] where model[option]?.bool == true { throw refuse("it sets `\(option)`: not yet") }
+        if model["byte_fallback"]?.bool == true { throw refuse("it sets `byte_fallback`: not yet") }
         for option in ["continuing_subword_prefix", "end_of_word_suffix"] where !(model[option].isNull || model[option]?.string == "") {
             throw refuse("it sets `\(option)`: not yet")
         }
@@ -98,7 +98,7 @@ extension Tokenizer {
             }
             merges.append((Token(truncatingIfNeeded: left), Token(truncatingIfNeeded: right)))
         }
-        try self.init(tokens: whole, control: control, merges: merges)
+        try self.init(tokens: whole, control: control, merges: merges, wholeWords: model["ignore_merges"]?.bool ?? false)
     }
 
     private static func splits(_ value: JSON?) -> Bool {

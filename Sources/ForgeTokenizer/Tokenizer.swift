@@ -12,12 +12,16 @@ package struct Tokenizer: Sendable {
     let merges: [(left: Token, right: Token)]
     /// Pair → rank in the high half, merged token in the low half.
     let rules: PairTable
+    /// Tokens by their bytes, where a word that is a token comes out whole, however its merges would go; else empty.
+    private let words: [[UInt8]: Token]
 
     /// - Parameters:
     ///   - tokens: bytes of each token by id, empty for control tokens.
     ///   - control: ids of control tokens by name, `<s>` and `</s>` among them.
+    ///   - wholeWords: a word that is a token comes out whole, and merges next to one another that spell one token have one rank: what byte-pair encoders do
+    ///     that know ranks of tokens and no list of merges.
     /// - Throws: `.request` if a byte has no token, or a merge names tokens that do not spell its result.
-    init(tokens: [[UInt8]], control: [String: Token], merges: [(left: Token, right: Token)]) throws(Fault) {
+    init(tokens: [[UInt8]], control: [String: Token], merges: [(left: Token, right: Token)], wholeWords: Bool = false) throws(Fault) {
         func broken(_ why: String) -> Fault {
             Fault(.request, "tokenizer.malformed", "the tokenizer cannot be used", why: why, remedy: "export it again from where it was made")
         }
@@ -39,12 +43,14 @@ package struct Tokenizer: Sendable {
             guard let token = byBytes[[byte]] else { throw broken("byte \(byte) has no token") }
             byteTokens.append(token)
         }
-        var rules = PairTable(capacity: merges.count)
-        for (rank, merge) in merges.enumerated() {
-            guard tokens.indices.contains(Int(merge.left)), tokens.indices.contains(Int(merge.right)) else { throw broken("merge \(rank) names an unknown token") }
-            guard let merged = byBytes[tokens[Int(merge.left)] + tokens[Int(merge.right)]] else { throw broken("the result of merge \(rank) is no token") }
+        var rules = PairTable(capacity: merges.count), rank = -1, former: Token?
+        for (number, merge) in merges.enumerated() {
+            guard tokens.indices.contains(Int(merge.left)), tokens.indices.contains(Int(merge.right)) else { throw broken("merge \(number) names an unknown token") }
+            guard let merged = byBytes[tokens[Int(merge.left)] + tokens[Int(merge.right)]] else { throw broken("the result of merge \(number) is no token") }
             let key = PairTable.key(merge.left, merge.right)
-            guard rules[key] == nil else { throw broken("merge \(rank) is written twice") }
+            guard rules[key] == nil else { throw broken("merge \(number) is written twice") }
+            if !wholeWords || merged != former { rank += 1 }
+            former = merged
             rules.insert(UInt64(rank) << 32 | UInt64(UInt32(bitPattern: merged)), for: key)
         }
         self.control = ControlTokens(control)
@@ -53,7 +59,13 @@ package struct Tokenizer: Sendable {
         self.byteTokens = byteTokens
         self.merges = merges
         self.rules = rules
+        words = wholeWords ? byBytes : [:]
     }
+
+    var wholeWords: Bool { !words.isEmpty }
+
+    /// The token that a word is by itself, where such words come out whole.
+    func word(_ bytes: ArraySlice<UInt8>) -> Token? { words.isEmpty ? nil : words[Array(bytes)] }
 
     /// Rows the model's embedding table needs.
     package var count: Int { ends.count }

@@ -146,6 +146,10 @@ private let families = [("mistral", "decoder-plain"), ("ministral3", "decoder-mi
         ] as [(JSON, String)] {
             try refusal("checkpoint.index", word) { try $0.write("model.safetensors.index.json", map.text) }
         }
+        let both = try Scratch()
+        _ = try huggingFace(golden, in: both)
+        try both.write("tekken.json", "{}")
+        #expect(try Checkpoint(try CheckpointFolder(both.path)).sources == ["config.json", "model.safetensors", "tekken.json"])
         // A second head beside tied embeddings is the same matrix or another model.
         let tied = try Golden("decoder-tied"), embedding = try #require(tied.tensors.first { $0.name == "model.embed_tokens.weight" }), scratch = try Scratch()
         let once = try Checkpoint(try huggingFace(tied, in: scratch))

@@ -144,7 +144,7 @@ import Testing
     }
 
     @Test(arguments: [
-        ("\"BPE\"", "\"Unigram\""), ("\"normalizer\":null", "\"normalizer\":{\"type\":\"NFC\"}"), ("\"ignore_merges\":false", "\"ignore_merges\":true"),
+        ("\"BPE\"", "\"Unigram\""), ("\"normalizer\":null", "\"normalizer\":{\"type\":\"NFC\"}"), ("\"byte_fallback\":false", "\"byte_fallback\":true"),
         ("{N}|", "{N}+|"), ("\"<s>\":1", "\"<s>\":7"), ("\"!\":20", "\"!\":21"), ("\"!\":20", "\"!\":-1"), ("\"merges\":[", "\"merges\":[[\"zq\",\"!\"],"),
     ])
     func `a tokenizer.json that cannot be honoured is refused by sentence`(from: String, to: String) throws {
