@@ -71,7 +71,7 @@ package struct Checkpoint: Sendable {
         if let value = json["quantization_config"], value != .null { throw fault("`quantization_config`: weights of 8 or 4 bits are not read yet") }
         for key in ["attention_bias", "mlp_bias"] where json[key]?.bool == true { throw fault("`\(key)` is true: matrices with biases are not supported") }
         if let part = json["partial_rotary_factor"]?.number, part != 1 { throw fault("`partial_rotary_factor` is \(part): heads that turn in part are not supported") }
-        if let kinds = json["layer_types"]?.array {
+        if json["model_type"]?.string != "ministral", let kinds = json["layer_types"]?.array {
             let windowed = json["sliding_window"].map { $0 != .null } ?? false, wanted = windowed ? "sliding_attention" : "full_attention"
             guard kinds.allSatisfy({ $0.string == wanted }) else { throw fault("`layer_types` mixes windows: windows that differ from layer to layer are not supported yet") }
         }

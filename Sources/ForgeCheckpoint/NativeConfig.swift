@@ -65,13 +65,24 @@ extension MistralConfig {
             guard let beta = try number(scaling, "beta") else { throw fault("`llama_4_scaling.beta` is missing") }
             growth = QueryScale(beta: beta, originalContext: try needed(scaling, "original_max_position_embeddings"))
         }
-        if root["sliding_window"]?.array != nil { throw fault("`sliding_window` is a list: windows that differ from layer to layer are not supported yet") }
-        let window = try int(root, "sliding_window"), heads = try needed(root, "n_heads"), width = try needed(root, "dim")
+        let layers = try needed(root, "n_layers"), heads = try needed(root, "n_heads"), width = try needed(root, "dim")
+        var window: Int?, windowed: [Bool] = []
+        if let pattern = root["sliding_window"]?.array {
+            // One after another over the layers, again and again; null is no window.
+            let windows = pattern.compactMap(\.int), others = pattern.count { $0 == .null }
+            guard (1...1_024).contains(pattern.count), (1...1_024).contains(layers), windows.count + others == pattern.count, Set(windows).count <= 1 else {
+                throw fault("`sliding_window` is not a list of one window and nulls")
+            }
+            window = windows.first.map { Int(clamping: $0) }
+            windowed = (0..<layers).map { pattern[$0 % pattern.count] != .null }
+        } else {
+            window = try int(root, "sliding_window")
+        }
         // Releases before 2024 do not say how long a text may be; theirs were trained on 32,768 positions.
         self.init(
-            vocabulary: try needed(root, "vocab_size"), width: width, feedForward: try needed(root, "hidden_dim"), layers: try needed(root, "n_layers"), queryHeads: heads,
+            vocabulary: try needed(root, "vocab_size"), width: width, feedForward: try needed(root, "hidden_dim"), layers: layers, queryHeads: heads,
             kvHeads: try int(root, "n_kv_heads") ?? heads, headDim: try int(root, "head_dim") ?? (heads > 0 ? width / heads : 0), contextMax: longest ?? longestOnce ?? 32_768,
-            normEps: Float(try number(root, "norm_eps") ?? 1e-5), ropeTheta: try number(root, "rope_theta") ?? 10_000, yarn: yarn, queryScale: growth, window: window,
+            normEps: Float(try number(root, "norm_eps") ?? 1e-5), ropeTheta: try number(root, "rope_theta") ?? 10_000, yarn: yarn, queryScale: growth, window: window, windowed: windowed,
             tiedEmbeddings: try flag(root, "tied_embeddings"), bos: 1, eos: 2, experts: experts)
         try validate()
     }
@@ -84,7 +95,11 @@ extension MistralConfig {
             "n_kv_heads": .int(Int64(kvHeads)), "norm_eps": .double(Double(normEps.description)!), "vocab_size": .int(Int64(vocabulary)), "rope_theta": .double(ropeTheta),
             "max_position_embeddings": .int(Int64(contextMax)), "tied_embeddings": .bool(tiedEmbeddings),
         ]
-        if let window { root["sliding_window"] = .int(Int64(window)) }
+        if windowed.isEmpty {
+            if let window { root["sliding_window"] = .int(Int64(window)) }
+        } else {
+            root["sliding_window"] = .array(windowed.map { $0 ? window.map { .int(Int64($0)) } ?? .null : .null })
+        }
         if let experts { root["moe"] = ["num_experts": .int(Int64(experts.count)), "num_experts_per_tok": .int(Int64(experts.choices))] }
         if let yarn {
             root["yarn"] = [

@@ -13,7 +13,8 @@ package final class ForwardPass: StepModel {
     package let blocks: Int
     private let weights: PackedWeights
     private let rotation: Rotation
-    private let shape: AttentionShape
+    /// By layer.
+    private let shapes: [AttentionShape]
     private let rowsMax: Int
     private let sequencesMax: Int
     /// By layer, `[blocks · blockSize, K]`.
@@ -42,7 +43,9 @@ package final class ForwardPass: StepModel {
         sequencesMax = min(limits.sequencesMax, rowsMax)
         let positionsMax = min(config.contextMax, blocks * blockSize)
         rotation = try Rotation(config, positions: positionsMax, on: device)
-        shape = AttentionShape(queryHeads: config.queryHeads, kvHeads: config.kvHeads, headDim: config.headDim, window: config.window ?? 0)
+        shapes = (0..<config.layers).map {
+            AttentionShape(queryHeads: config.queryHeads, kvHeads: config.kvHeads, headDim: config.headDim, window: config.window(of: $0))
+        }
         var keys: [Tensor] = [], values: [Tensor] = []
         for _ in 0..<config.layers {
             keys.append(try device.tensor(rows: blocks * blockSize, columns: config.kvWidth))
@@ -108,7 +111,7 @@ package final class ForwardPass: StepModel {
     }
 
     private func attend(_ normed: Tensor, _ layer: PackedWeights.Layer, _ number: Int, _ paged: PagedRows, into branch: Tensor) throws(Fault) {
-        let rows = normed.rows, wide = config.queryWidth, narrow = config.kvWidth, stride = config.attentionWidth
+        let rows = normed.rows, wide = config.queryWidth, narrow = config.kvWidth, stride = config.attentionWidth, shape = shapes[number]
         let qkv = qkv_RQKK.prefix(rows), heads = heads_RQ.prefix(rows)
         try device.multiply(qkv, normed, by: layer.qkv, workspace: workspace)
         try device.rotate(qkv, by: rotation, shape: shape, positions: paged.positions)

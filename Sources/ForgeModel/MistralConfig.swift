@@ -39,6 +39,8 @@ package struct MistralConfig: Hashable, Sendable {
     package var queryScale: QueryScale?
     /// Keys a query sees at most; nil is no limit.
     package var window: Int?
+    /// By layer, whether it has that window; empty where all layers are alike (Ministral 8B mixes them).
+    package var windowed: [Bool]
     package var tiedEmbeddings: Bool
     package var bos: Int?
     package var eos: Int?
@@ -47,7 +49,7 @@ package struct MistralConfig: Hashable, Sendable {
 
     package init(
         vocabulary: Int, width: Int, feedForward: Int, layers: Int, queryHeads: Int, kvHeads: Int, headDim: Int? = nil, contextMax: Int, normEps: Float = 1e-5,
-        ropeTheta: Double = 10_000, yarn: Yarn? = nil, queryScale: QueryScale? = nil, window: Int? = nil, tiedEmbeddings: Bool = false, bos: Int? = nil,
+        ropeTheta: Double = 10_000, yarn: Yarn? = nil, queryScale: QueryScale? = nil, window: Int? = nil, windowed: [Bool] = [], tiedEmbeddings: Bool = false, bos: Int? = nil,
         eos: Int? = nil, experts: Experts? = nil
     ) {
         self.vocabulary = vocabulary
@@ -63,6 +65,7 @@ package struct MistralConfig: Hashable, Sendable {
         self.yarn = yarn
         self.queryScale = queryScale
         self.window = window
+        self.windowed = windowed
         self.tiedEmbeddings = tiedEmbeddings
         self.bos = bos
         self.eos = eos
@@ -70,7 +73,10 @@ package struct MistralConfig: Hashable, Sendable {
     }
 
     /// What Hugging Face calls this architecture.
-    package var modelType: String { experts != nil ? "mixtral" : queryScale != nil ? "ministral3" : "mistral" }
+    package var modelType: String { experts != nil ? "mixtral" : queryScale != nil ? "ministral3" : windowed.isEmpty ? "mistral" : "ministral" }
+
+    /// Keys a query of that layer sees at most; 0 is no limit.
+    package func window(of layer: Int) -> Int { windowed.isEmpty || windowed[layer] ? window ?? 0 : 0 }
 
     package var queryWidth: Int { queryHeads * headDim }
     package var kvWidth: Int { kvHeads * headDim }
@@ -96,6 +102,11 @@ package struct MistralConfig: Hashable, Sendable {
         try need(normEps > 0 && normEps < 1, "rms_norm_eps", "is \(normEps); it must lie between 0 and 1")
         try need(ropeTheta > 1 && ropeTheta.isFinite, "rope_theta", "is \(ropeTheta); it must be above 1")
         try need(window.map { $0 >= 1 } ?? true, "sliding_window", "must be null or at least 1")
+        if !windowed.isEmpty {
+            try need(windowed.count == layers, "layer_types", "names \(windowed.count) layers; there are \(layers)")
+            try need(window != nil || !windowed.contains(true), "sliding_window", "is missing, and some layers have a window")
+            try need(experts == nil && queryScale == nil, "layer_types", "is set where no such model is known")
+        }
         if let yarn {
             try need(yarn.factor >= 1 && yarn.factor.isFinite, "rope_parameters.factor", "is \(yarn.factor); it must be at least 1")
             try need((1...contextMax).contains(yarn.originalContext), "rope_parameters.original_max_position_embeddings", "is \(yarn.originalContext); it must be 1 to max_position_embeddings (\(contextMax))")
@@ -138,7 +149,7 @@ extension MistralConfig {
             return try int(key)
         }
         let kind = root["model_type"]?.string ?? "mistral"
-        guard ["mistral", "ministral3", "mixtral"].contains(kind) else { throw fault("`model_type` is `\(kind.prefix(40))`") }
+        guard ["mistral", "ministral", "ministral3", "mixtral"].contains(kind) else { throw fault("`model_type` is `\(kind.prefix(40))`") }
         var experts: Experts?
         if kind == "mixtral" {
             // The defaults are those of transformers' MixtralConfig.
@@ -170,16 +181,26 @@ extension MistralConfig {
             yarn = Yarn(
                 factor: factor, originalContext: original, betaFast: try turning("beta_fast") ?? 32, betaSlow: try turning("beta_slow") ?? 1, attentionFactor: magnitude)
         }
+        var windowed: [Bool] = []
+        if kind == "ministral" {
+            guard let kinds = root["layer_types"]?.array else { throw fault("`layer_types` is missing") }
+            for layer in kinds {
+                guard let name = layer.string, ["full_attention", "sliding_attention"].contains(name) else { throw fault("`layer_types` names a layer of another kind") }
+                windowed.append(name == "sliding_attention")
+            }
+        }
         let growth = try turning("llama_4_scaling_beta")
         if kind == "ministral3", growth == nil { throw fault("`llama_4_scaling_beta` of the rotary parameters is missing") }
         if kind != "ministral3", growth != nil { throw fault("`llama_4_scaling_beta` is set, and `model_type` is not `ministral3`") }
+        // A member that is left out has the value that transformers' class has for it: what it writes leaves defaults out.
         let width = try int("hidden_size"), heads = try int("num_attention_heads")
         self.init(
             vocabulary: try int("vocab_size"), width: width, feedForward: try int("intermediate_size"), layers: try int("num_hidden_layers"), queryHeads: heads,
-            kvHeads: try int("num_key_value_heads", heads), headDim: try int("head_dim", heads > 0 ? width / heads : 0),
-            contextMax: contextMax, normEps: Float(root["rms_norm_eps"]?.number ?? (kind == "mistral" ? 1e-6 : 1e-5)),
+            kvHeads: root["num_key_value_heads"] == nil ? 8 : try int("num_key_value_heads", heads), headDim: root["head_dim"] == nil && kind == "ministral3" ? 128 : try int("head_dim", heads > 0 ? width / heads : 0),
+            contextMax: contextMax, normEps: Float(root["rms_norm_eps"]?.number ?? (["mistral", "ministral"].contains(kind) ? 1e-6 : 1e-5)),
             ropeTheta: (rope?["rope_theta"] ?? root["rope_theta"])?.number ?? (experts == nil ? 10_000 : 1_000_000), yarn: yarn,
-            queryScale: growth.map { QueryScale(beta: $0, originalContext: original) }, window: try optional("sliding_window"),
+            queryScale: growth.map { QueryScale(beta: $0, originalContext: original) },
+            window: root["sliding_window"] == nil && ["mistral", "ministral"].contains(kind) ? 4096 : try optional("sliding_window"), windowed: windowed,
             tiedEmbeddings: root["tie_word_embeddings"]?.bool ?? false, bos: try optional("bos_token_id"), eos: try optional("eos_token_id"), experts: experts)
         try validate()
     }
@@ -187,7 +208,7 @@ extension MistralConfig {
     /// `config.json` as transformers reads it; members in one fixed order, so equal models give equal bytes.
     package var json: JSON {
         var root: JSON.Object = [
-            "architectures": [.string(["mistral": "MistralForCausalLM", "ministral3": "Ministral3ForCausalLM", "mixtral": "MixtralForCausalLM"][modelType]!)],
+            "architectures": [.string(["mistral": "MistralForCausalLM", "ministral": "MinistralForCausalLM", "ministral3": "Ministral3ForCausalLM", "mixtral": "MixtralForCausalLM"][modelType]!)],
             "attention_dropout": 0,
             "bos_token_id": bos.map { .int(Int64($0)) } ?? .null,
             "dtype": "float32",
@@ -197,10 +218,11 @@ extension MistralConfig {
             "hidden_size": .int(Int64(width)),
             "initializer_range": .double(0.02),
             "intermediate_size": .int(Int64(feedForward)),
-            "max_position_embeddings": .int(Int64(contextMax)),
-            "model_type": .string(modelType),
-            "num_attention_heads": .int(Int64(queryHeads)),
         ]
+        if !windowed.isEmpty { root["layer_types"] = .array(windowed.map { .string($0 ? "sliding_attention" : "full_attention") }) }
+        root["max_position_embeddings"] = .int(Int64(contextMax))
+        root["model_type"] = .string(modelType)
+        root["num_attention_heads"] = .int(Int64(queryHeads))
         if let experts { root["num_experts_per_tok"] = .int(Int64(experts.choices)) }
         root["num_hidden_layers"] = .int(Int64(layers))
         root["num_key_value_heads"] = .int(Int64(kvHeads))

@@ -74,11 +74,12 @@ package final class Decoder {
         mode = gradients == nil ? .evaluate : .train
         let tape = try Tape(capacity: rows, precision: precision, on: device)
         let rotation = try Rotation(config, positions: min(rows, config.contextMax), on: device)
-        let shape = AttentionShape(queryHeads: config.queryHeads, kvHeads: config.kvHeads, headDim: config.headDim, window: config.window ?? 0, precision: precision)
         var stream = weights.embed(on: tape)
         var branch: Buffer?
         func record(_ layer: Int) {
             let attention = tape.normalise(stream, add: branch, weights.attentionNorm(layer), eps: config.normEps)
+            let shape = AttentionShape(
+                queryHeads: config.queryHeads, kvHeads: config.kvHeads, headDim: config.headDim, window: config.window(of: layer), precision: precision)
             let heads = tape.attend(weights.qkv(attention.out, layer, on: tape), shape: shape, rotation: rotation)
             let middle = tape.normalise(attention.sum, add: weights.output(heads, layer, on: tape), weights.feedForwardNorm(layer), eps: config.normEps)
             branch = weights.feedForward(middle.out, layer, loads: loads, on: tape)

@@ -8,7 +8,7 @@ import ForgeTensor
 import Testing
 
 /// Where a model of each family lies in both layouts: the golden decoder, and the folder that Tests/Fixtures/checkpoint/make.py made of it.
-private let families = [("mistral", "decoder-plain"), ("ministral3", "decoder-ministral3"), ("mixtral", "mixtral-plain")]
+private let families = [("mistral", "decoder-plain"), ("ministral", "decoder-ministral"), ("ministral3", "decoder-ministral3"), ("mixtral", "mixtral-plain")]
 
 @Suite struct CheckpointTests {
     /// A folder in Hugging Face's layout.
@@ -169,7 +169,7 @@ private let families = [("mistral", "decoder-plain"), ("ministral3", "decoder-mi
         let good = try JSON.parse(try Fixture.bytes("checkpoint/ministral3/params.json")).object!
         for (key, value, word) in [
             ("dim", .string("16"), "`dim` is not a whole number"), ("n_layers", .null, "`n_layers` is missing"), ("use_biases", true, "biases"), ("quantization", ["qformat_weight": "fp8_e4m3"], "`quantization`"),
-            ("q_lora_rank", 8, "`q_lora_rank`"), ("vision_encoder", [:], "`vision_encoder`"), ("sliding_window", [4, 4], "list"), ("yarn", ["factor": 4, "original_max_position_embeddings": 32], "apply_scale"),
+            ("q_lora_rank", 8, "`q_lora_rank`"), ("vision_encoder", [:], "`vision_encoder`"), ("sliding_window", [4, 5], "list"), ("yarn", ["factor": 4, "original_max_position_embeddings": 32], "apply_scale"),
             ("moe", ["num_experts": 4, "num_experts_per_tok": 2, "num_shared_experts": 1], "moe.num_shared_experts"), ("causal", false, "causal"),
         ] as [(String, JSON, String)] {
             var changed = good

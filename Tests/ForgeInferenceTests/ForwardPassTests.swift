@@ -13,6 +13,7 @@ private let configs: [MistralConfig] = [
         vocabulary: 97, width: 32, feedForward: 48, layers: 2, queryHeads: 4, kvHeads: 2, headDim: 8, contextMax: 128, ropeTheta: 1000, yarn: Yarn(factor: 4, originalContext: 32),
         queryScale: QueryScale(beta: 0.1, originalContext: 32)),
     MistralConfig(vocabulary: 97, width: 32, feedForward: 24, layers: 2, queryHeads: 4, kvHeads: 2, headDim: 8, contextMax: 128, experts: .init(count: 5, choices: 2)),
+    MistralConfig(vocabulary: 97, width: 32, feedForward: 48, layers: 3, queryHeads: 4, kvHeads: 1, headDim: 8, contextMax: 128, window: 19, windowed: [true, false, true]),
 ]
 
 /// A decoder with random weights, able to serve and to be asked by the training pass.

@@ -17,7 +17,7 @@ struct PlainForward {
             let q = h.map { times($0, name + "self_attn.q_proj.weight") }.enumerated().map { (t, q) in turn(q, position: t).map { $0 * growth(t) } }
             let k = h.map { times($0, name + "self_attn.k_proj.weight") }.enumerated().map { turn($1, position: $0) }
             let v = h.map { times($0, name + "self_attn.v_proj.weight") }
-            for t in x.indices { x[t] = add(x[t], times(attend(q[t], k, v, t), name + "self_attn.o_proj.weight")) }
+            for t in x.indices { x[t] = add(x[t], times(attend(q[t], k, v, t, config.window(of: layer)), name + "self_attn.o_proj.weight")) }
             for t in x.indices {
                 let h = norm(x[t], name + "post_attention_layernorm.weight")
                 x[t] = add(x[t], feedForward(h, name))
@@ -80,9 +80,9 @@ struct PlainForward {
         config.queryScale.map { 1 + $0.beta * log(1 + floor(Double(t) / Double($0.originalContext))) } ?? 1
     }
 
-    private func attend(_ q: [Double], _ k: [[Double]], _ v: [[Double]], _ t: Int) -> [Double] {
+    private func attend(_ q: [Double], _ k: [[Double]], _ v: [[Double]], _ t: Int, _ window: Int) -> [Double] {
         let d = config.headDim, group = config.queryHeads / config.kvHeads
-        let first = max(0, t + 1 - (config.window ?? Int.max / 2))
+        let first = window == 0 ? 0 : max(0, t + 1 - window)
         return (0..<config.queryHeads).flatMap { head -> [Double] in
             let at = head / group * d
             let scores = (first...t).map { j in (0..<d).reduce(0.0) { $0 + q[head * d + $1] * k[j][at + $1] } / sqrt(Double(d)) }

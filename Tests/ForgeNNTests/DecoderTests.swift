@@ -224,9 +224,11 @@ struct ConfigTests {
         #expect(written["architectures"] == ["MixtralForCausalLM"] && written["model_type"] == "mixtral" && written["num_local_experts"] == 8)
         #expect(written["num_experts_per_tok"] == 2 && written["router_aux_loss_coef"] == .double(0.02) && written["output_router_logits"] == true)
         // What transformers leaves out has its defaults.
-        let sparse: JSON = ["model_type": "mixtral", "vocab_size": 100, "hidden_size": 64, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 4, "max_position_embeddings": 16]
+        let sparse: JSON = ["model_type": "mixtral", "vocab_size": 100, "hidden_size": 64, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 8, "max_position_embeddings": 16]
         let read = try MistralConfig(json: sparse)
-        #expect(read.experts == .init(count: 8, choices: 2, balance: 0.001, balances: false) && read.ropeTheta == 1e6)
+        #expect(read.experts == .init(count: 8, choices: 2, balance: 0.001, balances: false) && read.ropeTheta == 1e6 && read.kvHeads == 8 && read.window == nil)
+        let mistral = try MistralConfig(json: ["vocab_size": 100, "hidden_size": 64, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 16, "max_position_embeddings": 16])
+        #expect(mistral.window == 4096 && mistral.kvHeads == 8 && mistral.normEps == 1e-6, "they are those of the class, where a file leaves them out")
         var noisy = try #require(sparse.object)
         noisy["router_jitter_noise"] = .double(0.1)
         #expect(throws: Fault.self) { try MistralConfig(json: .object(noisy)) }

@@ -55,7 +55,7 @@ func relative(_ a: [Float], _ b: [Float]) -> Double {
 }
 
 struct GoldenTests {
-    static let names = ["decoder-plain", "decoder-packed", "decoder-tied", "decoder-window", "decoder-yarn", "decoder-ministral3"]
+    static let names = ["decoder-plain", "decoder-packed", "decoder-tied", "decoder-window", "decoder-ministral", "decoder-yarn", "decoder-ministral3"]
 
     @Test(arguments: Backend.present, names)
     func `logits, loss and the gradient of every tensor equal torch's`(backend: Backend, name: String) throws {

@@ -38,12 +38,14 @@ def params(config):
         out["yarn"] = {"factor": rope["factor"], "original_max_position_embeddings": rope["original_max_position_embeddings"], "beta": rope.get("beta_fast", 32.0), "alpha": rope.get("beta_slow", 1.0),
                        "apply_scale": rope.get("mscale") != rope.get("mscale_all_dim") or not rope.get("mscale")}
         out["llama_4_scaling"] = {"beta": rope["llama_4_scaling_beta"], "original_max_position_embeddings": rope["original_max_position_embeddings"]}
+    if config["model_type"] == "ministral":
+        out["sliding_window"] = [config["sliding_window"] if kind == "sliding_attention" else None for kind in config["layer_types"]]
     if config["model_type"] == "mixtral":
         out["moe"] = {"num_experts": config["num_local_experts"], "num_experts_per_tok": config["num_experts_per_tok"]}
     return out
 
 
-for name, golden in {"mistral": "decoder-plain", "ministral3": "decoder-ministral3", "mixtral": "mixtral-plain"}.items():
+for name, golden in {"mistral": "decoder-plain", "ministral": "decoder-ministral", "ministral3": "decoder-ministral3", "mixtral": "mixtral-plain"}.items():
     folder = here / name
     folder.mkdir(exist_ok=True)
     with safe_open(here.parent / "compute" / f"{golden}.safetensors", "numpy") as file:

@@ -2,7 +2,7 @@
 """Golden vectors for the decoder, from torch and transformers with small random configurations.
 
     pip install torch transformers peft safetensors      (made with torch 2.15.0, transformers 5.23.0, peft 0.21.2, safetensors 0.8.0;
-                                                          mixtral-* and mixture-* with torch 2.13.0)
+                                                          mixtral-*, mixture-* and decoder-ministral with torch 2.13.0)
     python3 Tests/Fixtures/compute/make.py
 
 Weights are float32; the reference runs in float64, so that a difference measures our error alone. Each file holds the
@@ -18,7 +18,7 @@ scores with a bias that only chooses (DeepSeek-V3).
 import pathlib, tempfile, torch
 from peft import LoraConfig, get_peft_model, get_peft_model_state_dict
 from safetensors.torch import load_file, save_file
-from transformers import Ministral3Config, Ministral3ForCausalLM, MistralConfig, MistralForCausalLM, MixtralConfig, MixtralForCausalLM
+from transformers import Ministral3Config, Ministral3ForCausalLM, MinistralConfig, MinistralForCausalLM, MistralConfig, MistralForCausalLM, MixtralConfig, MixtralForCausalLM
 from transformers.models.deepseek_v3.modeling_deepseek_v3 import DeepseekV3Config, DeepseekV3MoE
 from transformers.models.mistral4.modeling_mistral4 import Mistral4Config, Mistral4MoE
 from transformers.models.mixtral.modeling_mixtral import load_balancing_loss_func
@@ -59,14 +59,16 @@ cases = {
     "packed": (dict(), [7, 33, 1, 80]),
     "tied": (dict(tie_word_embeddings=True, head_dim=4, num_key_value_heads=1, rope_theta=1e6), [21, 70]),
     "window": (dict(sliding_window=9, head_dim=8, num_key_value_heads=4), [75, 12]),
+    "ministral": (dict(sliding_window=11, head_dim=8, num_hidden_layers=3, layer_types=["sliding_attention", "full_attention", "sliding_attention"]), [60, 9]),
     # Positions stretched fourfold, the scores' magnitude raised (Mistral Medium 3.5) or not, queries that grow (Ministral 3). Sequences cross 32 and 64.
     "yarn": (dict(head_dim=16, max_position_embeddings=128, rope_parameters=stretch), [70, 20]),
     "ministral3": (dict(head_dim=16, max_position_embeddings=128, rope_parameters={**stretch, "mscale": 1.0, "mscale_all_dim": 1.0, "llama_4_scaling_beta": 0.1}), [31, 90]),
 }
 for name, (changes, lengths) in cases.items():
     torch.manual_seed(20261121)
-    config = (Ministral3Config if name == "ministral3" else MistralConfig)(**{**base, **changes})
-    model = (Ministral3ForCausalLM if name == "ministral3" else MistralForCausalLM)(config).float()
+    made, decoder = {"ministral": (MinistralConfig, MinistralForCausalLM), "ministral3": (Ministral3Config, Ministral3ForCausalLM)}.get(name, (MistralConfig, MistralForCausalLM))
+    config = made(**{**base, **changes})
+    model = decoder(config).float()
     randomise(model)
     parameters = {key: value.detach().clone() for key, value in model.named_parameters()}
     model = model.double().eval()
