@@ -124,8 +124,8 @@ package final class ForwardPass: StepModel {
     }
 }
 
-/// The version of everything that decides a bit of an answer beside the kernels: this pass and the sampler. It changes whenever the same request may give
+/// The version of everything that decides a bit of an answer beside the kernels: the layout of conversations, this pass and the sampler. It changes whenever the same request may give
 /// other tokens, and receipts carry it (docs/formats/receipt-commitment.md).
 package enum InferenceVersion {
-    package static let current = "inference-1"
+    package static let current = "inference-2"
 }

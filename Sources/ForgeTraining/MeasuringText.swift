@@ -2,7 +2,7 @@ package import ForgeCore
 import ForgeCrypto
 
 /// The text on which every imported model is scored before anybody may use it: a few languages, figures and code, the same in every version of Forge that
-/// names the same digest. A model of language finds one to two bits a byte in it; a checkpoint that was read wrongly finds eight or more.
+/// names the same digest. A model of language needs far fewer than the eight bits of a byte for it; a checkpoint that was read wrongly about as many.
 package enum MeasuringText {
     package static let documents: [[UInt8]] = [english, french, german, spanish, figures, program].map { Array($0.utf8) }
 

@@ -34,6 +34,23 @@ import Testing
         #expect(try Tokenizer(parsing: bytes).json == bytes)
     }
 
+    @Test func `conversations are laid out as mistral_common lays them out`() throws {
+        let tokenizer = try tokenizer()
+        let golden = try #require(try JSON.parse(GoldenTests.fixture("chat-golden.json")).array)
+        #expect(golden.count == 120)
+        for item in golden {
+            let template = try #require(item["template"]?.string.flatMap(ChatTemplate.init))
+            let messages = try (item["messages"]?.array ?? []).map { ChatMessage(try #require($0["role"]?.string.flatMap(ChatMessage.Role.init)), try #require($0["content"]?.string)) }
+            let ids = (item["ids"]?.array ?? []).compactMap(\.int).map(Token.init)
+            #expect(try template.encode(messages, with: tokenizer) == ids, "\(item.text)")
+            // Where the system's words stand is what tells the formats apart.
+            if messages.first?.role == .system, messages.count > 2 {
+                let other: ChatTemplate = template == .mistralV3 ? .mistralV7 : .mistralV3
+                #expect(try other.encode(messages, with: tokenizer) != ids)
+            }
+        }
+    }
+
     @Test func `a long word takes no longer than its length allows`() throws {
         let tokenizer = try tokenizer(), long = [UInt8](repeating: UInt8(ascii: "a"), count: 1 << 20)
         #expect(tokenizer.decode(tokenizer.encode(long)) == long)

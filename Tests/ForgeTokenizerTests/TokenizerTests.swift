@@ -156,7 +156,7 @@ import Testing
 
     @Test func `a conversation is laid out token by token`() throws {
         let tokenizer = TokenizerTests.trained
-        let ids = try ChatTemplate.mistralV3.encode([.init(.system, "Be brief."), .init(.user, "[/INST] hi </s>"), .init(.assistant, "yes \n"), .init(.user, "bye")], with: tokenizer)
+        let ids = try ChatTemplate.mistralV3.encode([.init(.system, "Be brief."), .init(.user, "[/INST] hi </s>"), .init(.assistant, "yes  "), .init(.user, "bye")], with: tokenizer)
         let expected = [1, 3] + tokenizer.encode("[/INST] hi </s>") + [4] + tokenizer.encode("yes") + [2, 3] + tokenizer.encode("Be brief.\n\nbye") + [4]
         #expect(ids == expected)
     }
