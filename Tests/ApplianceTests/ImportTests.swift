@@ -81,6 +81,13 @@ import Testing
             let proof = try #require(try JSON.parse(reply.body)["receipt"]), receipt = try #require(proof["id"]?.string)
             let verified = try await site.forge("receipt", "verify", receipt, "-o", "json", as: "dana")
             #expect(verified.code == 0 && verified.out.contains("file:model-00002-of-00002.safetensors"), "\(verified)")
+            // A program that shares no line with ours reads the new kind of making, too.
+            if ["python3", "openssl", "ssh-keygen"].allSatisfy({ Path.isExecutable("/usr/bin/" + $0) }) {
+                try #require(try await site.forge("receipt", "show", receipt, "--file", site.path("receipt.json"), as: "dana").code == 0)
+                let script = "/" + #filePath.split(separator: "/").dropLast(3).joined(separator: "/") + "/docs/examples/verify_receipt.py"
+                let judged = try await site.call("/usr/bin/python3", [script, site.path("receipt.json")], ["PATH": "/usr/bin:/bin"])
+                #expect(judged.code == 0 && judged.out.contains("file:config.json sha256:"), "\(judged)")
+            }
             try Durable.replace(site.path("question.json"), with: Appliance.question(tokens: 8, model: "outside"))
             let replayed = try await site.forge("receipt", "replay", receipt, "--request", site.path("question.json"), "--salt", try #require(proof["salt"]?.string), as: "dana")
             #expect(replayed.code == 0, "\(replayed)")
