@@ -42,6 +42,8 @@ package enum AuditAction: String, Sendable, Hashable, CaseIterable, Codable {
     case modelPromote = "model.promote"
     case modelRollback = "model.rollback"
     case modelDelete = "model.delete"
+    /// The weights in the clear went to a person.
+    case modelExport = "model.export"
     case modelLoad = "model.load"
     case keyRelease = "key.release"
     case storeScrub = "store.scrub"
@@ -64,7 +66,7 @@ package enum AuditAction: String, Sendable, Hashable, CaseIterable, Codable {
     package var hasEffect: Bool {
         switch self {
         case .policyActivate, .appkeyCreate, .appkeyRevoke, .registryInit, .registryUnseal, .registrySeal, .auditExport, .modelPut, .modelEvaluate,
-            .modelPromote, .modelRollback, .modelDelete, .modelLoad, .keyRelease, .storeScrub, .dataAdd, .runSubmit, .runStart, .runCancel, .runResume,
+            .modelPromote, .modelRollback, .modelDelete, .modelExport, .modelLoad, .keyRelease, .storeScrub, .dataAdd, .runSubmit, .runStart, .runCancel, .runResume,
             .infer, .receiptReplay, .serveLoad, .serveUnload:
             true
         default: false
@@ -79,7 +81,7 @@ package enum AuditAction: String, Sendable, Hashable, CaseIterable, Codable {
             .appkeyCreate, .appkeyRevoke:
             .admin
         case .auditRead, .auditVerify, .auditWitness, .dataRead, .modelRead, .modelsList, .receiptRead, .registryInit, .registryUnseal, .registrySeal, .auditExport, .modelPut,
-            .modelEvaluate, .modelPromote, .modelRollback, .modelDelete, .modelLoad, .keyRelease, .storeScrub:
+            .modelEvaluate, .modelPromote, .modelRollback, .modelDelete, .modelExport, .modelLoad, .keyRelease, .storeScrub:
             .registry
         case .runRead, .runCheckpoint, .recipeRead, .dataAdd, .runSubmit, .runStart, .runCancel, .runResume: .trainer
         case .infer, .receiptReplay, .serveLoad, .serveUnload: .serve

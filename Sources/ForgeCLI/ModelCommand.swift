@@ -7,7 +7,7 @@ internal import RegistryAPI
 struct ModelCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "model", abstract: "Models in the registry: where they come from, and which one is in production.",
-        subcommands: [List.self, Show.self, Import.self, LineageCommand.self, Promote.self, Rollback.self])
+        subcommands: [List.self, Show.self, Import.self, Export.self, LineageCommand.self, Promote.self, Rollback.self])
 
     struct List: AsyncParsableCommand {
         static let configuration = CommandConfiguration(commandName: "ls", abstract: "List models and their versions.")
@@ -118,6 +118,15 @@ struct ModelCommand: AsyncParsableCommand {
                 ("files", view.files.map { "\($0.digest.short)  \($0.name)  \(ByteCount($0.bytes))" }.joined(separator: "\n")),
                 ("scores", scores.isEmpty ? "none" : scores.joined(separator: "\n")), ("quarantine", view.quarantined ? "until `forge eval \(view.name)@\(view.version) --import`" : "no"),
             ])
+    }
+
+    /// One of several words, or nil where none was given.
+    static func chosen<Choice: RawRepresentable & CaseIterable>(_ text: String?, _ option: String) throws(Fault) -> Choice? where Choice.RawValue == String {
+        guard let text else { return nil }
+        guard let choice = Choice(rawValue: text) else {
+            throw Fault(.request, "cli.choice", "`\(option) \(text.prefix(60))` is not known", why: "it is one of \(Choice.allCases.map(\.rawValue).joined(separator: ", "))")
+        }
+        return choice
     }
 
     static func bits(_ micro: Int64) -> String { Text.decimal(Double(micro) / 1_000_000, 4) }

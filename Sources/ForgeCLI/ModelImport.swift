@@ -27,7 +27,7 @@ extension ModelCommand {
         @Flag(name: .long, help: "Leave it in quarantine: do not measure it now.") var unmeasured = false
 
         func run() async throws {
-            var model = try ImportedModel(try Path.absolute(path), layout: try chosen(layout, "--layout"), chatTemplate: try chosen(chatTemplate, "--chat-template"))
+            var model = try ImportedModel(try Path.absolute(path), layout: try ModelCommand.chosen(layout, "--layout"), chatTemplate: try ModelCommand.chosen(chatTemplate, "--chat-template"))
             var progress = Progress(global.talk)
             let title = "reading \(model.checkpoint.sources.count) files"
             let digested = try model.digest { progress.update(title, fraction: Double($0) / Double($1), detail: ByteCount(Int64($1)).description) }
@@ -54,14 +54,6 @@ extension ModelCommand {
             global.talk.say("scoring the fixed text for imported models")
             _ = try await TrainerClient(try global.http("trainer")).evaluate(EvaluationOrder(model: "\(view.name)@\(view.version)", importing: true))
             try ModelCommand.show(try await registry.model(view.name, String(view.version)), global)
-        }
-
-        private func chosen<Choice: RawRepresentable & CaseIterable>(_ text: String?, _ option: String) throws(Fault) -> Choice? where Choice.RawValue == String {
-            guard let text else { return nil }
-            guard let choice = Choice(rawValue: text) else {
-                throw Fault(.request, "cli.choice", "`\(option) \(text.prefix(60))` is not known", why: "it is one of \(Choice.allCases.map(\.rawValue).joined(separator: ", "))")
-            }
-            return choice
         }
     }
 }

@@ -1,14 +1,16 @@
 package import ForgeArtifact
-import ForgeCore
-import ForgeModel
+package import ForgeCore
+package import ForgeModel
 import ForgeOS
 
-/// The `model.safetensors` that a checkpoint becomes: laid out from its tensors, its bytes made from the mapped files when they are read.
+/// One tensor file that a checkpoint or a model becomes: laid out from its tensors, its bytes made from the mapped files when they are read.
 package struct ModelWeights: Sendable {
+    /// How the rows of heads so wide are turned on their way.
+    private enum Turn: Sendable { case none, toHalves(Int), toPairs(Int) }
+
     private struct Piece: Sendable {
         let place: TensorShards.Place
-        /// Rows of so wide heads come in pairs and leave in halves.
-        let pairedHeads: Int?
+        let turn: Turn
     }
 
     package let table: TensorTable
@@ -31,12 +33,31 @@ package struct ModelWeights: Sendable {
             }
             left.remove(name)
             tensors.append((entry.name, place.entry.dtype, entry.shape))
-            pieces[entry.name] = Piece(place: place, pairedHeads: layout == .native ? NativeNames.pairedHeads(entry.name, config) : nil)
+            let paired = layout == .native ? NativeNames.pairedHeads(entry.name, config) : nil
+            pieces[entry.name] = Piece(place: place, turn: paired.map { .toHalves($0) } ?? .none)
         }
         try ModelWeights.settle(left, shards, config, layout)
-        table = TensorTable(laying: tensors, metadata: ["format": "pt"])
+        self.init(tensors, pieces, metadata: ["format": "pt"])
+    }
+
+    private init(_ tensors: [(name: String, dtype: DType, shape: Shape)], _ pieces: [String: Piece], metadata: [String: String]) {
+        table = TensorTable(laying: tensors, metadata: metadata)
         header = table.headerBytes
         self.pieces = table.entries.map { ($0, pieces[$0.name]!) }
+    }
+
+    /// The `consolidated.safetensors` that a model's `model.safetensors` becomes.
+    /// - Throws: `.request` naming the tensor that is missing or does not fit.
+    package init(native model: String, in folder: CheckpointFolder, _ config: MistralConfig) throws(Fault) {
+        let shards = try TensorShards(folder, names: [model], listed: nil)
+        var tensors: [(name: String, dtype: DType, shape: Shape)] = [], pieces: [String: Piece] = [:]
+        for entry in ParameterTable(config).entries {
+            guard let place = shards.places[entry.name], place.entry.shape == entry.shape else { throw ModelWeights.fault("tensor `\(entry.name)` is missing or has another shape") }
+            let name = NativeNames.name(entry.name)
+            tensors.append((name, place.entry.dtype, entry.shape))
+            pieces[name] = Piece(place: place, turn: NativeNames.pairedHeads(entry.name, config).map { .toPairs($0) } ?? .none)
+        }
+        self.init(tensors, pieces, metadata: [:])
     }
 
     package var count: Int { table.fileBytes }
@@ -90,7 +111,7 @@ package struct ModelWeights: Sendable {
     /// Bytes of one tensor as they leave.
     private func append(_ out: inout [UInt8], _ piece: Piece, _ range: Range<Int>) {
         let start = piece.place.entry.range.lowerBound
-        guard let headDim = piece.pairedHeads else {
+        if case .none = piece.turn {
             out += piece.place.file.bytes(start + range.lowerBound..<start + range.upperBound)
             return
         }
@@ -98,7 +119,12 @@ package struct ModelWeights: Sendable {
         var at = range.lowerBound
         while at < range.upperBound {
             let row = at / width, within = at % width, end = min(width, within + range.upperBound - at)
-            let from = start + NativeNames.row(row, headDim: headDim) * width
+            let source = switch piece.turn {
+            case .none: row
+            case .toHalves(let d): NativeNames.row(row, headDim: d)
+            case .toPairs(let d): NativeNames.rowHere(row, headDim: d)
+            }
+            let from = start + source * width
             out += piece.place.file.bytes(from + within..<from + end)
             at += end - within
         }

@@ -27,6 +27,9 @@ enum NativeNames {
         name.hasSuffix("self_attn.q_proj.weight") || name.hasSuffix("self_attn.k_proj.weight") ? config.headDim : nil
     }
 
+    /// The row here that is the native row `row`.
+    static func rowHere(_ row: Int, headDim d: Int) -> Int { row / d * d + row % d / 2 + (row % 2 == 0 ? 0 : d / 2) }
+
     /// The native row that is row `row` here.
     static func row(_ row: Int, headDim d: Int) -> Int {
         let head = row / d, within = row % d, half = d / 2

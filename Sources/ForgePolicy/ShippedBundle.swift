@@ -2,7 +2,7 @@
 
 /// The bundle this version ships: the only one that activation accepts.
 package enum ShippedBundle {
-    package static let digest = "sha256:2076e3093f66c303b812dac127898a44ba19c03580936b620a118358f6a3ea47"
+    package static let digest = "sha256:f81d8db8966b1d6159fc570ca9310c3098a1f2977cb5f8521c265a776c3a2d0d"
 
     /// Name and content of each file, in byte order of the names.
     package static let files: [(name: String, content: String)] = [
@@ -29,11 +29,11 @@ package enum ShippedBundle {
               resource
             ) when { resource has owner && resource.owner == principal };
 
-            @id("role.release_manager.release") @owner("ml_lead") @reason("release managers promote, roll back and load models")
+            @id("role.release_manager.release") @owner("ml_lead") @reason("release managers promote, roll back, load and export models")
             permit (
               principal in Forge::Role::"release_manager",
               action in [
-                Forge::Action::"model.promote", Forge::Action::"model.rollback", Forge::Action::"serve.load", Forge::Action::"serve.unload",
+                Forge::Action::"model.promote", Forge::Action::"model.rollback", Forge::Action::"model.export", Forge::Action::"serve.load", Forge::Action::"serve.unload",
                 Forge::Action::"approval.request", Forge::Action::"approval.read"
               ],
               resource
@@ -264,7 +264,7 @@ package enum ShippedBundle {
             };
 
             @id("guard.four_eyes") @guardrail @owner("security_officer") @reason("needs the signatures of a security officer and an ML lead, neither of them the requester")
-            forbid (principal, action in [Forge::Action::"model.promote", Forge::Action::"model.delete"], resource)
+            forbid (principal, action in [Forge::Action::"model.promote", Forge::Action::"model.delete", Forge::Action::"model.export"], resource)
             unless {
               context has approval && context.approval.digestMatches && context.approval.count >= 2 &&
               context.approval.roles.contains("security_officer") && context.approval.roles.contains("ml_lead")
@@ -367,6 +367,8 @@ package enum ShippedBundle {
               action "model.evaluate" appliesTo { principal: [User, Service], resource: [Model], context: Moment };
               // Hand out the decrypted weights, to a daemon.
               action "model.load" appliesTo { principal: [Service], resource: [Model], context: Moment };
+              // Hand the weights in the clear to a person, who takes them away.
+              action "model.export" in [privileged, personal] appliesTo { principal: [User], resource: [Model], context: Moment };
               action "model.promote" in [privileged, personal] appliesTo { principal: [User], resource: [Model], context: Moment };
               action "model.rollback" in [personal] appliesTo { principal: [User], resource: [Model], context: Moment };
               action "model.delete" in [privileged, personal] appliesTo { principal: [User], resource: [Model], context: Moment };

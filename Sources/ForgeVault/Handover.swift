@@ -67,13 +67,15 @@ extension BlobStore {
         return UnsealedModel(digest: model.digest, names: model.files.map(\.name), memory: memory)
     }
 
+    static func otherFile(_ file: SealedModel.File, _ count: Int64) -> Fault {
+        Fault(
+            .environment, "blob.identity", "the stored file `\(file.name)` is not the one that was committed", why: "it holds \(count) bytes, its row says \(file.count)",
+            remedy: "restore the store from a backup")
+    }
+
     private func unseal(_ file: SealedModel.File) throws(Fault) -> UnsealedModel.Memory {
         let reader = try open(file.key)
-        guard reader.count == file.count else {
-            throw Fault(
-                .environment, "blob.identity", "the stored file `\(file.name)` is not the one that was committed", why: "it holds \(reader.count) bytes, its row says \(file.count)",
-                remedy: "restore the store from a backup")
-        }
+        guard reader.count == file.count else { throw BlobStore.otherFile(file, reader.count) }
         let memfd = try Memfd("forge-\(file.name)", size: Int(file.count))
         var at: Int64 = 0
         while at < reader.count {

@@ -4,6 +4,18 @@ import ForgeHTTP
 import ForgeOS
 
 extension RegistryClient {
+    /// A model's files in the clear, part by part in their order.
+    /// - Parameter reference: `name@version` or `name@alias`.
+    package func exportModel(_ reference: String, _ request: ExportRequest, use: @Sendable (ExportReader.Part) async throws(Fault) -> Void) async throws(Fault) {
+        try await http.stream(
+            .post, HTTPClient.path("v1", "models", reference, "export"), headers: ["content-type": "application/json"], body: try Wire.encode(request), timeout: .seconds(600)
+        ) { _, _, stream in
+            var reader = ExportReader()
+            for try await piece in stream { for part in try reader.feed(piece) { try await use(part) } }
+            try reader.finish()
+        }
+    }
+
     /// Writes the audit archive (docs/formats/audit-tree.md §6) into `directory`, which must not exist yet.
     /// - Returns: how many files it has.
     package func exportArchive(to directory: String) async throws(Fault) -> Int {

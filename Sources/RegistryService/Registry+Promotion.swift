@@ -16,7 +16,7 @@ extension Registry {
         ]
     }
 
-    private func find(_ text: String) async throws(Fault) -> ModelVersionRow {
+    func find(_ text: String) async throws(Fault) -> ModelVersionRow {
         guard let pointer = ModelPointer(text) else { throw Fault.noModel(text) }
         guard let found = try await ledger.reader.read({ (database) throws(Fault) -> ModelVersionRow? in try database.find(pointer)?.row }) else { throw Fault.noModel(text) }
         return found
@@ -109,14 +109,14 @@ extension Registry {
         }
     }
 
-    /// The signed votes, which the promotion's record binds. No votes at hand, no promotion: they are what the receipt will show.
-    private func evidence(_ approval: ID?) async throws(Fault) -> ApprovalView? {
+    /// The signed votes, which the record of what they allowed binds. No votes at hand, no effect: they are what a receipt will show.
+    func evidence(_ approval: ID?) async throws(Fault) -> ApprovalView? {
         guard let approval, let approvals else { return nil }
         return try await approvals.read(approval)
     }
 
     /// The effect is on record here whether or not forge-admin hears of it; it asks the log when it has not.
-    private func report(_ report: ExecutionReport, of approval: ID?) async {
+    func report(_ report: ExecutionReport, of approval: ID?) async {
         guard let approval else { return }
         try? await approvals?.report(report, approval)
     }

@@ -42,7 +42,7 @@ package final class Registry: Sendable {
 
     /// All routes of registry.sock.
     package var routes: [Route] {
-        statusRoutes + auditRoutes + archiveRoutes + datasetRoutes + ceremonyRoutes + keyRoutes + modelRoutes + uploadRoutes + promotionRoutes + receiptRoutes + scrubRoutes
+        statusRoutes + auditRoutes + archiveRoutes + datasetRoutes + ceremonyRoutes + keyRoutes + modelRoutes + uploadRoutes + promotionRoutes + exportRoutes + receiptRoutes + scrubRoutes
     }
 
     /// What runs beside the routes, for as long as the daemon lives.

@@ -87,6 +87,11 @@ package actor Strongroom {
     func finish(_ key: WrappedKey, segments: Int, lastCount: Int) throws(Fault) -> StoredBlob { try blobs.finish(key, segments: segments, lastCount: lastCount) }
     func read(_ key: WrappedKey, limit: ByteCount) throws(Fault) -> [UInt8] { try blobs.read(key, limit: limit) }
     func unseal(_ model: SealedModel, with permit: consuming Permit) throws(Fault) -> UnsealedModel { try blobs.unseal(model, with: permit) }
+    func open(_ model: SealedModel, with permit: consuming Permit) throws(Fault) -> OpenedModel { try blobs.open(model, with: permit) }
+    func read(_ model: OpenedModel, _ file: Int, _ count: Int, at offset: Int64) throws(Fault) -> [UInt8] {
+        guard !vault.isSealed else { throw Vault.sealed("go on with an export") }
+        return try model.read(file, count, at: offset)
+    }
     func scrub(_ blob: ID, project: ID, segments: [SealedSegment]) throws(Fault) { try blobs.scrub(blob, project: project, segments: segments) }
     func remove(_ blob: ID) throws(Fault) { try blobs.remove(blob) }
     func leftovers(known: Set<ID>, staged: Set<ID>) throws(Fault) -> [ID] { try blobs.leftovers(known: known, staged: staged) }

@@ -91,7 +91,28 @@ import Testing
             try Durable.replace(site.path("question.json"), with: Appliance.question(tokens: 8, model: "outside"))
             let replayed = try await site.forge("receipt", "replay", receipt, "--request", site.path("question.json"), "--salt", try #require(proof["salt"]?.string), as: "dana")
             #expect(replayed.code == 0, "\(replayed)")
-            _ = try await site.judge()
+
+            // Out again, in both layouts, with the votes of two; what leaves is what came in.
+            for (layout, name) in [("hugging-face", "out"), ("native", "out-native")] {
+                let arguments = ["model", "export", "outside@1", site.path(name), "--layout", layout, "--reason", "a test"]
+                let alone = try await site.forge(arguments, as: "dana")
+                #expect(alone.code == 2 && alone.err.contains("(audit record "), "\(alone)")
+                #expect(try await site.forge(arguments, as: "rene").code == 8)
+                try await site.approvePending()
+                let out = try await site.forge(arguments, as: "rene")
+                try #require(out.code == 0 && out.err.contains("in the clear"), "\(out)\n\(site.lastWords())")
+            }
+            let files = try #require(model["files"]?.array)
+            for file in files {
+                let name = try #require(file["name"]?.string), sum = try await site.call("/usr/bin/sha256sum", [Path.join(site.path("out"), name)])
+                #expect("sha256:" + sum.out.prefix(64) == file["digest"]?.string, "\(name)")
+            }
+            let back = try await site.forge("model", "import", site.path("out-native"), "--name", "back", "--unmeasured", "-o", "json", as: "dana")
+            let weights = { (model: JSON) in model["files"]?.array?.first { $0["name"]?.string == "model.safetensors" }?["digest"]?.string }
+            #expect(weights(try #require(back.json?["item"], "\(back)")) == weights(model))
+            #expect(try Path.list(site.directory).allSatisfy { !$0.hasSuffix(".partial") })
+            let exported = try await site.judge().filter { $0["act"]?.string == "model.export" && $0["phase"]?.string == "outcome" }
+            #expect(exported.count == 2 && exported.allSatisfy { $0["approvers"]?.array?.count == 2 }, "\(exported)")
         }
     }
 }

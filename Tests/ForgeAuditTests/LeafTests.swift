@@ -113,6 +113,6 @@ import Testing
 
     @Test func `every action has an owner or belongs to all, and effects have owners`() {
         for action in AuditAction.allCases where action.hasEffect { #expect(action.owner != nil, "\(action)") }
-        #expect(AuditAction.allCases.count == 51)
+        #expect(AuditAction.allCases.count == 52)
     }
 }

@@ -10,6 +10,7 @@ import ForgeOS
 import ForgeVault
 import RegistryAPI
 import RegistryService
+import Synchronization
 import Testing
 
 @Suite struct ModelTests {
@@ -149,6 +150,58 @@ import Testing
             _ = try await trainer.evaluate("brought-in@1", .init(suite: "import", dataset: .sha256("fixed text"), microbitsPerByte: 1_500_000, report: "{}"))
             #expect(try await !olga.model("brought-in", "1").quarantined)
             #expect(try await olga.promote("brought-in@1").to == 1)
+        }
+    }
+
+    @Test func `an export is the model's files and a record, and nothing where it is not allowed or not whole`() async throws {
+        try await withStore { store in
+            let data = try await store.dataset(["a": "alpha"]), view = try await store.put("policies", seed: 4, dataset: data.digest), files = StoreFixture.model(seed: 4, dataset: data.digest)
+            let taken = Mutex<(names: [String], bytes: [[UInt8]], record: UInt64?)>(([], [], nil))
+            @Sendable func take(_ part: ExportReader.Part) {
+                taken.withLock { taken in
+                    switch part {
+                    case .header(let header): taken = (header.files.map(\.name), header.files.map { _ in [] }, nil)
+                    case .piece(let number, let bytes): taken.bytes[number] += bytes
+                    case .end(let end): taken.record = end.record
+                    }
+                }
+            }
+            let olga = store.client("olga")
+            try await olga.exportModel("policies@1", .init(reason: "a test")) { part throws(Fault) in take(part) }
+            let got = taken.withLock { $0 }
+            #expect(got.names == ModelFile.allCases.sorted().map(\.rawValue))
+            for (name, bytes) in zip(got.names, got.bytes) { #expect(bytes == files[ModelFile(rawValue: name)!]!, "\(name)") }
+            let record = try #require(got.record)
+            let entry = try #require(try await olga.records(.init(from: record, limit: 1)).records.first?.entry)
+            #expect(entry.action == .modelExport && entry.phase == .outcome && entry.outcome == .ok && entry.object?.digest == view.digest)
+            #expect(store.rules.asked("model.export")?.resourceDigest == view.digest && store.rules.asked("model.export")?.context["reason"] == "a test")
+
+            store.rules.deny("model.export")
+            taken.withLock { $0 = ([], [], nil) }
+            let denied = await #expect(throws: Fault.self) { try await olga.exportModel("policies@1", .init()) { part throws(Fault) in take(part) } }
+            #expect(denied?.kind == .denied && taken.withLock { $0.names.isEmpty })
+            await #expect(throws: Fault.self) { try await olga.exportModel("policies@9", .init()) { part throws(Fault) in take(part) } }
+
+            // Taken apart the same, however it comes; what is cut or goes on is no export.
+            let header = try Wire.encode(ExportHeader(name: "m", version: 1, digest: .sha256("m"), files: [.init(name: "a", digest: .sha256("1"), bytes: 3), .init(name: "b", digest: .sha256("2"), bytes: 2)]))
+            let whole = header + [0x0a] + Array("abcde".utf8) + Array("{\"record\":7}\n".utf8)
+            for step in [1, 2, 5, whole.count] {
+                var reader = ExportReader(), seen: [Int: [UInt8]] = [:], record: UInt64?
+                for from in stride(from: 0, to: whole.count, by: step) {
+                    for part in try reader.feed(Array(whole[from..<min(from + step, whole.count)])) {
+                        if case .piece(let number, let bytes) = part { seen[number, default: []] += bytes }
+                        if case .end(let end) = part { record = end.record }
+                    }
+                }
+                try reader.finish()
+                #expect(seen == [0: Array("abc".utf8), 1: Array("de".utf8)] && record == 7)
+                #expect(throws: Fault.self) { _ = try reader.feed([0]) }
+            }
+            for count in 0..<whole.count {
+                var reader = ExportReader()
+                _ = try reader.feed(Array(whole[..<count]))
+                #expect(throws: Fault.self) { try reader.finish() }
+            }
         }
     }
 

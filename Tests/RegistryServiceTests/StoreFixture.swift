@@ -184,7 +184,7 @@ final class RuleBook: Authority, Sendable {
     func decide(_ request: AccessRequest) async throws(Fault) -> Decision {
         let (isDenied, granted) = state.withLock { state in
             state.seen.append(request)
-            return (state.denied.contains(request.action), request.action == "model.promote" ? state.granted : nil)
+            return (state.denied.contains(request.action), ["model.promote", "model.export"].contains(request.action) ? state.granted : nil)
         }
         guard let action = AuditAction(rawValue: request.action) else { throw Fault(.request, "test.action", "there is no action `\(request.action)`") }
         let verdict = Verdict(

@@ -178,7 +178,7 @@ def tile_path(level, n, width):
 # ---- leaves (audit-leaf.md) ------------------------------------------------------------------------------------------------
 EFFECTS = set(
     """policy.activate appkey.create appkey.revoke registry.init registry.unseal registry.seal audit.export model.put model.evaluate model.promote
-    model.rollback model.delete model.load key.release store.scrub data.add run.submit run.start run.cancel run.resume infer receipt.replay serve.load
+    model.rollback model.delete model.export model.load key.release store.scrub data.add run.submit run.start run.cancel run.resume infer receipt.replay serve.load
     serve.unload""".split())
 EVENTS = set(
     """log.init clock.step daemon.start daemon.stop daemon.drain login login.refused logout user.read user.enrol policy.read approval.read approval.request

@@ -14,7 +14,7 @@ struct Leaf {
 
     static let effects: Set<String> = [
         "policy.activate", "appkey.create", "appkey.revoke", "registry.init", "registry.unseal", "registry.seal", "audit.export", "model.put", "model.evaluate",
-        "model.promote", "model.rollback", "model.delete", "model.load", "key.release", "store.scrub", "data.add", "run.submit", "run.start", "run.cancel", "run.resume",
+        "model.promote", "model.rollback", "model.delete", "model.export", "model.load", "key.release", "store.scrub", "data.add", "run.submit", "run.start", "run.cancel", "run.resume",
         "infer", "receipt.replay", "serve.load", "serve.unload",
     ]
     static let events: Set<String> = [

@@ -65,7 +65,17 @@ def promote(name, who, decision, reason, attrs=None, context=None, auth="sshsig"
     return case(name, who, "model.promote", "Model/policies@2", decision, reason, GOOD if attrs is None else attrs, context, auth)
 
 
+def export(name, who, decision, reason, context=None, auth="sshsig"):
+    return case(name, who, "model.export", "Model/policies@2", decision, reason, GOOD, context, auth)
+
+
 PROMOTION = [
+    export("weights leave with two votes", "rene", "allow", ["role.release_manager.release"], FULL),
+    export("and not without", "rene", "deny", ["guard.four_eyes"]),
+    export("nor with those of officers alone", "rene", "deny", ["guard.four_eyes"], votes(2, ["security_officer"])),
+    export("nor for votes on another content", "rene", "deny", ["guard.four_eyes"], votes(2, BOTH, False)),
+    export("whoever trained a model does not take it away", "dana", "deny", [], FULL),
+    export("nor does an officer", "otto", "deny", [], FULL),
     promote("the data scientist's own attempt is refused by name", "dana", "deny", ["guard.promotion_is_for_release_managers", "guard.trainer_may_not_promote", "guard.four_eyes"]),
     promote("a release manager needs votes", "rene", "deny", ["guard.four_eyes"]),
     promote("one vote alone is not enough", "rene", "deny", ["guard.four_eyes"], context=votes(1, ["security_officer"])),

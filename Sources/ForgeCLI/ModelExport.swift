@@ -1,0 +1,156 @@
+internal import ArgumentParser
+internal import ForgeArtifact
+internal import ForgeCheckpoint
+internal import ForgeCore
+internal import ForgeCrypto
+internal import ForgeModel
+internal import ForgeOS
+internal import RegistryAPI
+internal import Synchronization
+
+extension ModelCommand {
+    struct Export: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Take a model out, in the clear, as a folder that other programs load.",
+            discussion: """
+                forge model export policies@production ./policies --reason "for the branch in Lyon"
+                The first call files a request and ends with exit code 8. When the votes are there, the same call carries it out. The folder has Hugging Face's
+                layout with the model's own files and its signatures beside them, or with `--layout native` that of Mistral's releases.
+                """)
+        @OptionGroup var global: Global
+        @Argument(help: "name@version or name@alias.") var model: String
+        @Argument(help: "A folder that does not exist yet.") var directory: String
+        @Option(name: .long, help: "hugging-face or native.") var layout: String?
+        @Option(name: .long, help: "Why; the voters read it.") var reason: String
+
+        func run() async throws {
+            let (name, version) = try ModelCommand.split(model)
+            let layout: Checkpoint.Layout = try ModelCommand.chosen(layout, "--layout") ?? .huggingFace
+            let target = try Path.absolute(directory)
+            guard try Path.information(target) == nil else {
+                throw Fault(.request, "cli.exists", "cannot export into `\(directory)`", why: "it exists already", remedy: "name a folder that does not")
+            }
+            let registry = try global.registry(), view = try await registry.model(name, version)
+            // What is not whole never has the folder's name.
+            let partial = target + ".partial"
+            guard try Path.information(partial) == nil else {
+                throw Fault(.request, "cli.exists", "cannot export into `\(directory)`", why: "`\(directory).partial` of an earlier export is there", remedy: "remove it")
+            }
+            let receiver = ModelReceiver(partial, view.digest)
+            do {
+                try await registry.exportModel(model, ExportRequest(reason: reason)) { (part) async throws(Fault) in try receiver.take(part) }
+                let record = try receiver.finish()
+                if layout == .native {
+                    try ModelReceiver.turnNative(partial)
+                } else {
+                    try Durable.create(Path.join(partial, "model.sig"), with: try await registry.manifest(name, version).bundle, mode: 0o644)
+                    try Durable.create(Path.join(partial, "provenance.sig"), with: try await registry.provenance(name, version).bundle, mode: 0o644)
+                }
+                try Durable.move(partial, to: target)
+                global.talk.say("`\(view.name)@\(view.version)` is in \(directory), in the clear: \(view.bytes) (audit record \(record))")
+            } catch {
+                if try Path.information(partial) != nil { try Path.removeTree(partial) }
+                throw error
+            }
+        }
+    }
+}
+
+/// Writes the parts of an export as files and checks every digest.
+final class ModelReceiver: Sendable {
+    private struct State: ~Copyable {
+        var header: ExportHeader?
+        var open: Open?
+        var entries: [ModelFiles.Entry] = []
+        var record: UInt64?
+    }
+
+    private struct Open: ~Copyable {
+        let number: Int
+        let file: File
+        var hasher = SHA256Hasher()
+        var count: Int64 = 0
+
+        init(_ number: Int, _ file: consuming File) {
+            self.number = number
+            self.file = file
+        }
+
+        mutating func add(_ bytes: [UInt8]) throws(Fault) {
+            try file.write(bytes, at: count)
+            hasher.update(bytes)
+            count += Int64(bytes.count)
+        }
+
+        consuming func close() throws(Fault) -> (Digest, Int64) {
+            try file.sync()
+            return (hasher.finish(), count)
+        }
+    }
+
+    private let directory: String
+    private let digest: Digest
+    private let state = Mutex(State())
+
+    /// - Parameter digest: what the registry says that the model is.
+    init(_ directory: String, _ digest: Digest) {
+        self.directory = directory
+        self.digest = digest
+    }
+
+    func take(_ part: ExportReader.Part) throws(Fault) {
+        try state.withLock { (state) throws(Fault) in
+            switch part {
+            case .header(let header):
+                // Nothing is on disk before the registry has agreed.
+                try Durable.makeDirectory(directory, mode: 0o755)
+                state.header = header
+            case .piece(let number, let bytes):
+                if state.open?.number != number { try next(&state, number) }
+                try state.open?.add(bytes)
+            case .end(let end):
+                try close(&state)
+                state.record = end.record
+            }
+        }
+    }
+
+    /// - Returns: the record that the model left.
+    func finish() throws(Fault) -> UInt64 {
+        try state.withLock { (state) throws(Fault) in
+            guard let record = state.record, try ModelFiles(state.entries).digest == digest else {
+                throw Fault(.environment, "export.digest", "the export is not the model", why: "its files do not make \(digest)", remedy: "try again; if it happens again, `forge doctor`")
+            }
+            return record
+        }
+    }
+
+    private func next(_ state: inout State, _ number: Int) throws(Fault) {
+        try close(&state)
+        guard let file = state.header?.files[number], let known = ModelFile(rawValue: file.name) else {
+            throw Fault(.environment, "registry.malformed_answer", "the export has a file that no model has")
+        }
+        state.open = Open(number, try File(Path.join(directory, known.rawValue), .create, mode: 0o644))
+    }
+
+    private func close(_ state: inout State) throws(Fault) {
+        guard let open = state.open.take() else { return }
+        guard let file = state.header?.files[open.number], let known = ModelFile(rawValue: file.name) else { return }
+        let (digest, count) = try open.close()
+        guard digest == file.digest, count == file.bytes else {
+            throw Fault(.environment, "export.digest", "`\(file.name)` did not arrive whole", why: "its digest is \(digest), announced was \(file.digest)", remedy: "try again")
+        }
+        state.entries.append(.init(known, digest, bytes: count))
+    }
+
+    /// Puts Mistral's own layout in place of ours.
+    static func turnNative(_ directory: String) throws(Fault) {
+        let folder = try CheckpointFolder(directory), config = try MistralConfig(json: try folder.json(ModelFile.config.rawValue))
+        let weights = try ModelWeights(native: ModelFile.weights.rawValue, in: folder, config)
+        let file = try File(Path.join(directory, "consolidated.safetensors"), .create, mode: 0o644)
+        for from in stride(from: 0, to: weights.count, by: 16 << 20) { try file.write(weights.bytes(from..<min(from + 16 << 20, weights.count)), at: Int64(from)) }
+        try file.sync()
+        try Durable.create(Path.join(directory, "params.json"), with: Array(config.params.text.utf8), mode: 0o644)
+        for file in ModelFile.allCases where file != .tokenizer { try Durable.remove(Path.join(directory, file.rawValue)) }
+    }
+}
