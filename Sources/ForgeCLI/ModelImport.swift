@@ -24,10 +24,12 @@ extension ModelCommand {
         @Option(name: .long, help: "Where the folder has both: hugging-face or native.") var layout: String?
         @Option(name: .long, help: "How conversations are laid out; left out, the model only continues text. One of: \(ChatTemplate.allCases.map(\.rawValue).joined(separator: ", ")).")
         var chatTemplate: String?
+        @Option(name: .long, help: "How long a text it is served with may get, in tokens; left out, as long as it was made for. Memory for one such text is taken when it is loaded.")
+        var context: Int?
         @Flag(name: .long, help: "Leave it in quarantine: do not measure it now.") var unmeasured = false
 
         func run() async throws {
-            var model = try ImportedModel(try Path.absolute(path), layout: try ModelCommand.chosen(layout, "--layout"), chatTemplate: try ModelCommand.chosen(chatTemplate, "--chat-template"))
+            var model = try ImportedModel(try Path.absolute(path), layout: try ModelCommand.chosen(layout, "--layout"), chatTemplate: try ModelCommand.chosen(chatTemplate, "--chat-template"), context: context)
             var progress = Progress(global.talk)
             let title = "reading \(model.checkpoint.sources.count) files"
             let digested = try model.digest { progress.update(title, fraction: Double($0) / Double($1), detail: ByteCount(Int64($1)).description) }
@@ -64,7 +66,7 @@ struct ImportedModel {
     private var small: [ModelFile: [UInt8]]
 
     /// - Throws: `.request` naming what is not supported or does not fit together.
-    init(_ path: String, layout: Checkpoint.Layout?, chatTemplate: ChatTemplate?) throws(Fault) {
+    init(_ path: String, layout: Checkpoint.Layout?, chatTemplate: ChatTemplate?, context: Int?) throws(Fault) {
         let checkpoint = try Checkpoint(try CheckpointFolder(path), layout: layout), config = checkpoint.config
         let written = try checkpoint.folder.read(checkpoint.tokenizer.rawValue, limit: ModelFile.tokenizer.limit)
         let tokenizer: Tokenizer
@@ -78,12 +80,15 @@ struct ImportedModel {
         if chatTemplate != nil, tokenizer.control["[INST]"] == nil || tokenizer.control["[/INST]"] == nil {
             throw Fault(.request, "chat.template", "this model cannot chat", why: "its tokenizer has no `[INST]` and `[/INST]` control tokens", remedy: "leave `--chat-template` out")
         }
+        guard context.map({ (1...config.contextMax).contains($0) }) ?? true else {
+            throw Fault(.request, "cli.context", "`--context \(context ?? 0)` does not fit the model", why: "it was made for 1 to \(config.contextMax) tokens")
+        }
         let precision = checkpoint.weights.table.entries.contains { $0.dtype == .bf16 } ? "bf16" : "f32"
         self.checkpoint = checkpoint
         small = [
             .config: Array(config.json.text.utf8), .tokenizer: tokenizer.json, .datasets: DatasetsRecord([]).encoded, .code: CodeRecord(kernelPath: "import").encoded,
             .generation: GenerationRecord(
-                chatTemplate: chatTemplate?.rawValue, contextLength: config.contextMax, endOfText: config.eos ?? Int(tokenizer.control.end), precision: precision
+                chatTemplate: chatTemplate?.rawValue, contextLength: context ?? config.contextMax, endOfText: config.eos ?? Int(tokenizer.control.end), precision: precision
             ).encoded,
         ]
     }

@@ -8,7 +8,7 @@ import Glibc
 /// Scores text in bits per byte, so that models with different vocabularies, and models without one, compare.
 ///
 /// A document is `<s>` and its tokens; every token counts, the end of the text does not. Longer documents are read in windows of the
-/// context length that overlap by half, and a token is scored in the first window it appears in, so that each but the first few has at
+/// context length, or 4,096 tokens, that overlap by half, and a token is scored in the first window it appears in, so that each but the first few has at
 /// least half a context before it. A text has many spellings in tokens and only one is scored: the true bits are at most these.
 package final class Scorer {
     private let decoder: Decoder
@@ -28,7 +28,8 @@ package final class Scorer {
     package init(_ parameters: Parameters, tokenizer: Tokenizer, window: Int? = nil, on device: Device) throws(Fault) {
         self.tokenizer = tokenizer
         encoder = Encoder(tokenizer)
-        self.window = min(window ?? parameters.table.config.contextMax, parameters.table.config.contextMax)
+        // Memory follows the window: a model that could read a hundred thousand tokens at once is not asked to.
+        self.window = min(window ?? 4096, parameters.table.config.contextMax)
         rows = max(4096 / self.window, 1) * self.window
         decoder = try Decoder(parameters, rows: rows, on: device)
     }

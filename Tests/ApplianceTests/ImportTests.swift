@@ -50,6 +50,9 @@ import Testing
             let denied = try await site.forge("model", "import", folder, "--name", "outside", as: "otto")
             #expect(denied.code == 2 && denied.err.contains("(audit record "), "\(denied)")
 
+            let long = try await site.forge("model", "import", folder, "--name", "outside", "--context", "65", as: "dana")
+            #expect(long.code == 1 && long.err.contains("1 to 64 tokens"), "\(long)")
+
             let brought = try await site.forge("model", "import", folder, "--name", "outside", "--unmeasured", "-o", "json", as: "dana")
             try #require(brought.code == 0, "\(brought.err)\n\(site.lastWords())")
             let model = try #require(brought.json?["item"])
