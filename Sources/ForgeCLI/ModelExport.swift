@@ -5,6 +5,7 @@ internal import ForgeCore
 internal import ForgeCrypto
 internal import ForgeModel
 internal import ForgeOS
+internal import ForgeTokenizer
 internal import RegistryAPI
 internal import Synchronization
 
@@ -151,6 +152,11 @@ final class ModelReceiver: Sendable {
         for from in stride(from: 0, to: weights.count, by: 16 << 20) { try file.write(weights.bytes(from..<min(from + 16 << 20, weights.count)), at: Int64(from)) }
         try file.sync()
         try Durable.create(Path.join(directory, "params.json"), with: Array(config.params.text.utf8), mode: 0o644)
+        let tokenizer = try Tokenizer(parsing: try folder.read(ModelFile.tokenizer.rawValue, limit: ModelFile.tokenizer.limit))
+        let generation = try GenerationRecord(parsing: try folder.read(ModelFile.generation.rawValue, limit: .mib(1)))
+        if let tekken = tokenizer.tekken(version: generation.chatTemplate == ChatTemplate.mistralV3.rawValue ? "v3" : "v7") {
+            try Durable.create(Path.join(directory, "tekken.json"), with: tekken, mode: 0o644)
+        }
         for file in ModelFile.allCases where file != .tokenizer { try Durable.remove(Path.join(directory, file.rawValue)) }
     }
 }

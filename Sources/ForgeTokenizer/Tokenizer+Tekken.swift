@@ -48,6 +48,29 @@ extension Tokenizer {
         try self.init(tokens: tokens, control: control, merges: merges, wholeWords: true)
     }
 
+    /// `tekken.json` of the format `version`, such as `v7`: what `init(tekken:)` reads as this tokenizer.
+    /// - Returns: nil for one whose merges do not follow from the ranks of its tokens.
+    package func tekken(version: String) -> [UInt8]? {
+        let special = control.count
+        guard wholeWords, control.sorted.map({ Int($0.token) }) == Array(0..<special) else { return nil }
+        let vocabulary: [JSON] = (special..<count).map { id in
+            let bytes = bytes(of: Token(id)), text = String(validating: bytes, as: UTF8.self)
+            return ["rank": .int(Int64(id - special)), "token_bytes": .string(Base64.encode(Array(bytes))), "token_str": text.map { .string($0) } ?? .null]
+        }
+        // What fills the places that are left has names of its own.
+        let named = control.sorted.prefix { $0.name != "<SPECIAL_\($0.token)>" }
+        let document: JSON = [
+            "config": [
+                "pattern": .string(Tokenizer.expression), "num_vocab_tokens": .int(Int64(count - special)), "default_vocab_size": .int(Int64(count)),
+                "default_num_special_tokens": .int(Int64(special)), "version": .string(version),
+            ],
+            "vocab": .array(vocabulary),
+            "special_tokens": .array(named.map { ["rank": .int(Int64($0.token)), "token_str": .string($0.name), "is_control": true] }),
+        ]
+        let written = Array(document.text.utf8)
+        return (try? Tokenizer(tekken: written))?.json == json ? written : nil
+    }
+
     /// The names the file gives, in the order of their ids; releases up to the third format give none and mean the standard ones.
     private static func specialNames(_ document: JSON, _ most: Int, _ refuse: (String) -> Fault) throws(Fault) -> [String] {
         guard let list = document["special_tokens"], list != .null else {

@@ -27,14 +27,18 @@ extension Registry {
 
     private func send(_ archive: Archive, to writer: BodyWriter, intent: ID, for who: AuditEntry.Subject) async throws {
         let object = AuditEntry.Object(Registry.log)
+        var isOnRecord = false
         do {
             let modified = Clock.now().seconds
             try await archive.write { path, bytes in try await writer.write(TarStream.file(path, bytes, modified: modified)) }
             // The end mark follows the record: an archive that is whole is on record.
             let outcome = AuditEntry.outcome(.auditExport, .ok, request: intent, who: who, object: object, data: ["size": .int(Int64(archive.size))])
             _ = try await ledger.append([outcome])
+            isOnRecord = true
             try await writer.write(TarStream.end)
         } catch {
+            // One outcome answers an intent.
+            guard !isOnRecord else { throw error }
             let fault = error as? Fault ?? Fault(.environment, "audit.export_cut", "the export was cut", why: "whoever asked went away")
             await recordFailure(of: .auditExport, request: intent, for: who, object: object, fault)
             throw error

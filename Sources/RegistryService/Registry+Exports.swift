@@ -40,6 +40,7 @@ extension Registry {
         _ model: OpenedModel, _ row: ModelVersionRow, to writer: BodyWriter, intent: ID, _ approval: ID?, _ votes: (voters: [String], evidence: [UInt8])?, for who: AuditEntry.Subject
     ) async throws {
         let object = Registry.object(row)
+        var isOnRecord = false
         do {
             let header = ExportHeader(
                 name: row.name, version: row.version, digest: row.digest, files: model.files.map { .init(name: $0.name, digest: $0.digest, bytes: $0.count) })
@@ -57,9 +58,12 @@ extension Registry {
             var outcome = AuditEntry.outcome(.modelExport, .ok, request: intent, who: who, object: object, approvers: votes?.voters ?? [], data: data)
             outcome.detail = votes?.evidence
             let record = try await ledger.append([outcome])[0]
+            isOnRecord = true
             await report(.init(ok: true, record: record), of: approval)
             try await writer.write(try Wire.encode(ExportEnd(record: record)) + [0x0a])
         } catch {
+            // Whoever went away before the last line has the model all the same, and one outcome answers an intent.
+            guard !isOnRecord else { throw error }
             let fault = error as? Fault ?? Fault(.environment, "model.export_cut", "the export was cut", why: "whoever asked went away")
             await recordFailure(of: .modelExport, request: intent, for: who, object: object, fault)
             await report(.init(ok: false, note: fault.code), of: approval)

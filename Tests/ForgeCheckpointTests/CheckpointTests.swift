@@ -65,8 +65,16 @@ private let families = [("mistral", "decoder-plain"), ("ministral", "decoder-min
         let (family, name) = families[index], golden = try Golden(name), scratch = try Scratch()
         let checkpoint = try Checkpoint(try native(family, in: scratch))
         #expect(try error(checkpoint.weights, checkpoint.config, golden) <= 1e-5)
-        // What a reader gets wrong shows in the same numbers: rows of queries left in pairs, and a query that does not grow.
-        let plain = try Scratch()
+        // What a reader gets wrong shows in the same numbers: rows of queries left in pairs, gate and up in each other's place, and a query that does not grow.
+        let plain = try Scratch(), crossed = try Scratch()
+        let gate = family == "mixtral" ? "block_sparse_moe.experts.1.w1" : "mlp.gate_proj", up = family == "mixtral" ? "block_sparse_moe.experts.1.w3" : "mlp.up_proj"
+        let exchanged = golden.tensors.map { tensor in
+            var tensor = tensor
+            if tensor.name.contains(gate) { tensor.name = tensor.name.replacing(gate, with: up) } else if tensor.name.contains(up) { tensor.name = tensor.name.replacing(up, with: gate) }
+            return tensor
+        }
+        let swapped = try Checkpoint(try huggingFace(golden, in: crossed, tensors: exchanged))
+        #expect(try error(swapped.weights, swapped.config, golden) > 1e-3)
         var tensors = golden.tensors
         let query = try #require(tensors.firstIndex { $0.name == "model.layers.0.self_attn.q_proj.weight" })
         let width = tensors[query].bytes.count / tensors[query].shape[0], d = checkpoint.config.headDim

@@ -51,6 +51,17 @@ import Testing
         }
     }
 
+    @Test func `written out it is the same tokenizer, and one with merges of its own is not written`() throws {
+        let tokenizer = try tokenizer(), written = try #require(tokenizer.tekken(version: "v7"))
+        #expect(try Tokenizer(tekken: written).json == tokenizer.json && JSON.parse(written)["special_tokens"]?.array?.count == 20)
+        #expect(TokenizerTests.trained.tekken(version: "v7") == nil)
+        // As long as two merges stand in another order than their tokens, ranks alone do not say it.
+        let text = String(decoding: tokenizer.json, as: UTF8.self), list = try #require(text.firstRange(of: "\"merges\":[[")).upperBound
+        let first = try #require(text[list...].firstRange(of: "],[")), second = try #require(text[first.upperBound...].firstRange(of: "],["))
+        let moved = text[..<list] + text[first.upperBound..<second.lowerBound] + "],[" + text[list..<first.lowerBound] + text[second.lowerBound...]
+        #expect(try Tokenizer(parsing: Array(moved.utf8)).tekken(version: "v7") == nil)
+    }
+
     @Test func `a long word takes no longer than its length allows`() throws {
         let tokenizer = try tokenizer(), long = [UInt8](repeating: UInt8(ascii: "a"), count: 1 << 20)
         #expect(tokenizer.decode(tokenizer.encode(long)) == long)

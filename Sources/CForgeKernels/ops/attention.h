@@ -154,7 +154,7 @@ FK_INLINE int64_t FK(attn_first)(int64_t position, int64_t window) {
     return window ? fk_max(0, position - window + 1) / FK(key_block) * FK(key_block) : 0;
 }
 
-/// The next `deep` keys, the first at position j0, which no query may see all of if `masked`.
+/// The next `deep` keys, the first at position j0; `masked` where some query does not see some of them.
 static void FK(attn_keys)(struct FK(attn_lanes) *x, const float *keys, const float *values, int64_t stride, int64_t j0, int64_t deep, int masked, int64_t window,
                           int64_t d) {
     enum { L = FK(lanes) };
