@@ -44,8 +44,8 @@ extension ModelCommand {
                 if layout == .native {
                     try ModelReceiver.turnNative(partial)
                 } else {
-                    try Durable.create(Path.join(partial, "model.sig"), with: try await registry.manifest(name, version).bundle, mode: 0o644)
-                    try Durable.create(Path.join(partial, "provenance.sig"), with: try await registry.provenance(name, version).bundle, mode: 0o644)
+                    try Durable.create(Path.join(partial, "model.sig"), with: try await registry.manifest(name, version).bundle)
+                    try Durable.create(Path.join(partial, "provenance.sig"), with: try await registry.provenance(name, version).bundle)
                 }
                 try Durable.move(partial, to: target)
                 global.talk.say("`\(view.name)@\(view.version)` is in \(directory), in the clear: \(view.bytes) (audit record \(record))")
@@ -103,8 +103,8 @@ final class ModelReceiver: Sendable {
         try state.withLock { (state) throws(Fault) in
             switch part {
             case .header(let header):
-                // Nothing is on disk before the registry has agreed.
-                try Durable.makeDirectory(directory, mode: 0o755)
+                // Nothing is on disk before the registry has agreed, and then for the person's own eyes.
+                try Durable.makeDirectory(directory)
                 state.header = header
             case .piece(let number, let bytes):
                 if state.open?.number != number { try next(&state, number) }
@@ -131,7 +131,7 @@ final class ModelReceiver: Sendable {
         guard let file = state.header?.files[number], let known = ModelFile(rawValue: file.name) else {
             throw Fault(.environment, "registry.malformed_answer", "the export has a file that no model has")
         }
-        state.open = Open(number, try File(Path.join(directory, known.rawValue), .create, mode: 0o644))
+        state.open = Open(number, try File(Path.join(directory, known.rawValue), .create))
     }
 
     private func close(_ state: inout State) throws(Fault) {
@@ -147,15 +147,15 @@ final class ModelReceiver: Sendable {
     /// Puts Mistral's own layout in place of ours.
     static func turnNative(_ directory: String) throws(Fault) {
         let folder = try CheckpointFolder(directory), config = try MistralConfig(json: try folder.json(ModelFile.config.rawValue))
-        let weights = try ModelWeights(native: ModelFile.weights.rawValue, in: folder, config)
-        let file = try File(Path.join(directory, "consolidated.safetensors"), .create, mode: 0o644)
-        for from in stride(from: 0, to: weights.count, by: 16 << 20) { try file.write(weights.bytes(from..<min(from + 16 << 20, weights.count)), at: Int64(from)) }
+        let params = try config.params(), weights = try ModelWeights(native: ModelFile.weights.rawValue, in: folder, config)
+        let file = try File(Path.join(directory, "consolidated.safetensors"), .create)
+        for from in stride(from: 0, to: weights.count, by: 1 << 20) { try file.write(weights.bytes(from..<min(from + 1 << 20, weights.count)), at: Int64(from)) }
         try file.sync()
-        try Durable.create(Path.join(directory, "params.json"), with: Array(config.params.text.utf8), mode: 0o644)
+        try Durable.create(Path.join(directory, "params.json"), with: Array(params.text.utf8))
         let tokenizer = try Tokenizer(parsing: try folder.read(ModelFile.tokenizer.rawValue, limit: ModelFile.tokenizer.limit))
         let generation = try GenerationRecord(parsing: try folder.read(ModelFile.generation.rawValue, limit: .mib(1)))
         if let tekken = tokenizer.tekken(version: generation.chatTemplate == ChatTemplate.mistralV3.rawValue ? "v3" : "v7") {
-            try Durable.create(Path.join(directory, "tekken.json"), with: tekken, mode: 0o644)
+            try Durable.create(Path.join(directory, "tekken.json"), with: tekken)
         }
         for file in ModelFile.allCases where file != .tokenizer { try Durable.remove(Path.join(directory, file.rawValue)) }
     }

@@ -77,9 +77,8 @@ struct ImportedModel {
         guard tokenizer.count <= config.vocabulary else {
             throw Fault(.request, "checkpoint.vocabulary", "the checkpoint does not fit together", why: "its tokenizer has \(tokenizer.count) tokens and its embedding \(config.vocabulary) rows")
         }
-        if chatTemplate != nil, tokenizer.control["[INST]"] == nil || tokenizer.control["[/INST]"] == nil {
-            throw Fault(.request, "chat.template", "this model cannot chat", why: "its tokenizer has no `[INST]` and `[/INST]` control tokens", remedy: "leave `--chat-template` out")
-        }
+        // A template whose marks the tokenizer lacks says so here, and not to the first who asks.
+        _ = try chatTemplate?.encode([ChatMessage(.system, "a"), ChatMessage(.user, "a")], with: tokenizer)
         guard context.map({ (1...config.contextMax).contains($0) }) ?? true else {
             throw Fault(.request, "cli.context", "`--context \(context ?? 0)` does not fit the model", why: "it was made for 1 to \(config.contextMax) tokens")
         }
@@ -98,7 +97,8 @@ struct ImportedModel {
         let sources: [CommitRequest.Source]
     }
 
-    private static let piece = 16 << 20
+    /// Small enough to be hashed from a cache.
+    private static let piece = 1 << 20
 
     /// Reads everything once: the files the model comes from, and those it becomes.
     /// - Parameter progress: bytes read so far, and in all.
@@ -112,7 +112,7 @@ struct ImportedModel {
                 let range = from..<min(from + ImportedModel.piece, count)
                 hasher.update(read(range))
                 done += range.count
-                progress(done, total)
+                if done >> 24 != (done - range.count) >> 24 { progress(done, total) }
             }
             return hasher.finish()
         }

@@ -45,7 +45,7 @@ package struct Checkpoint: Sendable {
         case .native:
             described = "params.json"
             config = try MistralConfig(params: try folder.json(described))
-            let names = folder.files.map(\.name).filter { $0.hasPrefix("consolidated") && $0.hasSuffix(".safetensors") }
+            let names = folder.files.filter { $0.hasPrefix("consolidated") && $0.hasSuffix(".safetensors") }
             guard !names.isEmpty else { throw CheckpointFolder.missing("consolidated.safetensors") }
             shards = names.count == 1 || !folder.has("consolidated.safetensors.index.json")
                 ? try TensorShards(folder, names: names, listed: nil) : try TensorShards(folder, single: names[0], index: "consolidated.safetensors.index.json")

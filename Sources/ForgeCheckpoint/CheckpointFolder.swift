@@ -4,8 +4,8 @@ package import ForgeOS
 /// The regular files of one folder, none of which can execute. Nothing below the folder is looked at, and no link is followed.
 package struct CheckpointFolder: Sendable {
     package let path: String
-    /// In ascending order of their names' bytes, with their lengths.
-    package let files: [(name: String, bytes: Int64)]
+    /// Names in ascending order of their bytes.
+    package let files: [String]
 
     private static let filesMax = 4096
 
@@ -18,7 +18,7 @@ package struct CheckpointFolder: Sendable {
         guard names.count <= CheckpointFolder.filesMax else {
             throw Fault(.request, "checkpoint.folder", "cannot read `\(path)`", why: "it has \(names.count) entries; a checkpoint has at most \(CheckpointFolder.filesMax)")
         }
-        var files: [(name: String, bytes: Int64)] = []
+        var files: [String] = []
         for name in names {
             guard let entry = try Path.information(Path.join(path, name)) else { continue }
             switch entry.kind {
@@ -28,7 +28,7 @@ package struct CheckpointFolder: Sendable {
                         .request, "checkpoint.executable", "`\(name)` may not be imported", why: "it is \(format.rawValue)",
                         remedy: "take it out of the folder; weights are read from safetensors alone")
                 }
-                files.append((name, entry.size))
+                files.append(name)
             case .directory: continue
             default:
                 throw Fault(
@@ -40,7 +40,7 @@ package struct CheckpointFolder: Sendable {
         self.files = files
     }
 
-    package func has(_ name: String) -> Bool { files.contains { $0.name == name } }
+    package func has(_ name: String) -> Bool { files.contains(name) }
 
     package func map(_ name: String) throws(Fault) -> MappedFile {
         guard has(name) else { throw CheckpointFolder.missing(name) }

@@ -1,5 +1,5 @@
 /// Files that can run code when a library loads them. They are known by their names and, whatever their names, by their first bytes; none is ever opened further.
-package enum ExecutableFormat: String, Sendable, CaseIterable {
+package enum ExecutableFormat: String, Sendable {
     case pickle = "a Python pickle"
     case pythonArchive = "a PyTorch archive of pickles"
     case numpy = "a NumPy file, which may hold pickles"

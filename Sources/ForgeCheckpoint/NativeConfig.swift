@@ -88,8 +88,21 @@ extension MistralConfig {
     }
 
     /// `params.json` as `init(params:)` reads it, in one fixed order.
-    /// - Precondition: the configuration is valid; the size of stretched positions is that of one of the two readings.
-    package var params: JSON {
+    /// - Throws: `.request` for a model that it would not say: stretched positions of a size of their own, or marks that begin and end a text elsewhere.
+    package func params() throws(Fault) -> JSON {
+        var said = try MistralConfig(params: described)
+        // How experts are balanced in training is no part of what is computed.
+        if let experts { said.experts?.balance = experts.balance }
+        said.experts?.balances = experts?.balances ?? false
+        guard said == self else {
+            throw Fault(
+                .request, "checkpoint.params", "this model has no native layout", why: "params.json cannot say how it differs from what `\(modelType)` models of that layout are",
+                remedy: "use `--layout hugging-face`")
+        }
+        return described
+    }
+
+    private var described: JSON {
         var root: JSON.Object = [
             "dim": .int(Int64(width)), "n_layers": .int(Int64(layers)), "head_dim": .int(Int64(headDim)), "hidden_dim": .int(Int64(feedForward)), "n_heads": .int(Int64(queryHeads)),
             "n_kv_heads": .int(Int64(kvHeads)), "norm_eps": .double(Double(normEps.description)!), "vocab_size": .int(Int64(vocabulary)), "rope_theta": .double(ropeTheta),

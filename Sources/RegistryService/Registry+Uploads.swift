@@ -237,6 +237,10 @@ extension Registry {
             throw Fault(
                 .request, "import.sources", "the sources of this import are not accepted", why: "they are 1 to \(ImportRequest.sourcesMax) distinct names `file:…` of printable ASCII")
         }
+        // What it learnt from is not ours to state: no receipt of it could be followed to documents.
+        guard declared.files.first(where: { $0.name == ModelFile.datasets.rawValue })?.digest == .sha256(DatasetsRecord([]).encoded) else {
+            throw Fault(.request, "import.datasets", "this import is not accepted", why: "its `datasets.json` names data sets of this appliance", remedy: "`forge model import` writes it as it should be")
+        }
         return try await conclude(row, declared, who, Making(kind: .importing, run: row.id, person: person, sources: message.sources, started: row.created))
     }
 

@@ -58,6 +58,8 @@ import Testing
             let model = try #require(brought.json?["item"])
             site.acknowledge(model["record"], "model.put")
             #expect(model["quarantined"]?.bool == true && model["run"] == nil && model["trained_by"]?.string == "dana")
+            let lineage = try await site.forge("model", "lineage", "outside@1", as: "dana"), source = try await site.call("/usr/bin/sha256sum", [Path.join(folder, "config.json")])
+            #expect(lineage.out.contains("file:config.json sha256:" + source.out.prefix(64)), "\(lineage)")
             for command in [["model", "promote", "outside@1", "--reason", "now"], ["serve", "load", "outside@1"]] {
                 let early = try await site.forge(command, as: "rene")
                 #expect(early.code != 0 && early.err.contains("brought in from outside and has not been measured"), "\(early)")
@@ -113,6 +115,7 @@ import Testing
             let back = try await site.forge("model", "import", site.path("out-native"), "--name", "back", "--unmeasured", "-o", "json", as: "dana")
             let weights = { (model: JSON) in model["files"]?.array?.first { $0["name"]?.string == "model.safetensors" }?["digest"]?.string }
             #expect(weights(try #require(back.json?["item"], "\(back)")) == weights(model))
+            #expect(try Path.information(site.path("out"))?.mode == 0o700 && Path.information(site.path("out/model.safetensors"))?.mode == 0o600, "a neighbour does not read along")
             #expect(try Path.list(site.directory).allSatisfy { !$0.hasSuffix(".partial") })
             let exported = try await site.judge().filter { $0["act"]?.string == "model.export" && $0["phase"]?.string == "outcome" }
             #expect(exported.count == 2 && exported.allSatisfy { $0["approvers"]?.array?.count == 2 }, "\(exported)")

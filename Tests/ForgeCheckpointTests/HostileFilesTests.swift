@@ -9,6 +9,7 @@ import Testing
         return ((try? Path.information(given)) ?? nil) == nil ? nil : given
     }()
 
+    /// The folder's README lets a reader that admits no pickle refuse each by its format; the one good `.npz` goes with them, as no checkpoint is an archive.
     /// Pickles, archives and compressed files are turned away by what they are, under their own names and under names that promise something else.
     @Test(.enabled(if: folder != nil, "the shared data are not here"), arguments: ["pickles", "zip", "tar", "gzip"])
     func `files that can execute, or hide what they are, are refused by name`(kind: String) throws {

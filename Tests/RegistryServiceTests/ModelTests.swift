@@ -130,6 +130,8 @@ import Testing
                 #expect(fault?.code == "import.sources")
             }
             await #expect(throws: Fault.self) { _ = try await olga.importModel(upload.id, .init(sources: sources)) }
+            let claims = try await store.upload("brought-in", StoreFixture.model(seed: 9, dataset: .sha256("none")), as: "dana")
+            #expect(await #expect(throws: Fault.self) { _ = try await dana.importModel(claims.id, .init(sources: sources)) }?.code == "import.datasets")
             let ours = try await store.upload("brought-in", files, as: "trainer")
             #expect(await #expect(throws: Fault.self) { _ = try await trainer.importModel(ours.id, .init(sources: sources)) }?.code == "import.people_only")
 
