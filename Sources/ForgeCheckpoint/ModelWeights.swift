@@ -112,7 +112,7 @@ package struct ModelWeights: Sendable {
     private func append(_ out: inout [UInt8], _ piece: Piece, _ range: Range<Int>) {
         let start = piece.place.entry.range.lowerBound
         if case .none = piece.turn {
-            out += piece.place.file.bytes(start + range.lowerBound..<start + range.upperBound)
+            piece.place.file.append(start + range.lowerBound..<start + range.upperBound, to: &out)
             return
         }
         let width = piece.place.entry.shape[1] * piece.place.entry.dtype.width
@@ -125,7 +125,7 @@ package struct ModelWeights: Sendable {
             case .toPairs(let d): NativeNames.rowHere(row, headDim: d)
             }
             let from = start + source * width
-            out += piece.place.file.bytes(from + within..<from + end)
+            piece.place.file.append(from + within..<from + end, to: &out)
             at += end - within
         }
     }

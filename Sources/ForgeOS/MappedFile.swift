@@ -8,7 +8,6 @@ import Glibc
     // SAFETY: the memory is mapped read-only until deinit, so any thread may read it.
     private nonisolated(unsafe) let base: UnsafeRawPointer?
     package let count: Int
-    package let path: String
 
     /// Opens without following a symbolic link in the last place.
     /// - Throws: `.request` for what is no regular file, `.environment` for what the system refuses.
@@ -25,7 +24,6 @@ import Glibc
         }
         unsafe base = UnsafeRawPointer(raw)
         self.count = count
-        self.path = path
     }
 
     deinit { if let base = unsafe base { unsafe munmap(UnsafeMutableRawPointer(mutating: base), count) } }
@@ -37,7 +35,14 @@ import Glibc
     /// A copy of some bytes.
     /// - Precondition: the range lies in the file.
     package func bytes(_ range: Range<Int>) -> [UInt8] {
+        var out: [UInt8] = []
+        append(range, to: &out)
+        return out
+    }
+
+    /// The same, behind what `out` holds.
+    package func append(_ range: Range<Int>, to out: inout [UInt8]) {
         precondition(range.lowerBound >= 0 && range.upperBound <= count, "a file is read within its bytes")
-        return withSpan { span in unsafe span.extracting(range).withUnsafeBytes { unsafe Array($0) } }
+        withSpan { span in unsafe span.extracting(range).withUnsafeBytes { unsafe out.append(contentsOf: $0) } }
     }
 }
