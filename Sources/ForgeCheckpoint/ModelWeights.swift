@@ -3,7 +3,7 @@ package import ForgeCore
 package import ForgeModel
 import ForgeOS
 
-/// One tensor file that a checkpoint or a model becomes: laid out from its tensors, its bytes made from the mapped files when they are read.
+/// One tensor file that a checkpoint or a model becomes: laid out from its tensors, its bytes made from the files when they are asked for.
 package struct ModelWeights: Sendable {
     /// How the rows of heads so wide are turned on their way.
     private enum Turn: Sendable { case none, toHalves(Int), toPairs(Int) }
@@ -68,7 +68,7 @@ package struct ModelWeights: Sendable {
         for name in left.sorted() {
             if name.hasSuffix("rotary_emb.inv_freq") { continue }  // computed from the configuration
             if name == head, config.tiedEmbeddings, let output = shards.places[head], let input = shards.places[embedding] {
-                guard output.entry.shape == input.entry.shape, output.entry.dtype == input.entry.dtype, ModelWeights.same(output, input) else {
+                guard output.entry.shape == input.entry.shape, output.entry.dtype == input.entry.dtype, try ModelWeights.same(output, input) else {
                     throw fault("tensor `\(name)` differs from the embedding, and the configuration says that they are one")
                 }
                 continue
@@ -77,22 +77,26 @@ package struct ModelWeights: Sendable {
         }
     }
 
-    private static func same(_ a: TensorShards.Place, _ b: TensorShards.Place) -> Bool {
-        let count = a.entry.range.count, step = 1 << 24
-        return count == b.entry.range.count
-            && stride(from: 0, to: count, by: step).allSatisfy { from in
-                let to = min(from + step, count)
-                return a.file.bytes(a.entry.range.lowerBound + from..<a.entry.range.lowerBound + to) == b.file.bytes(b.entry.range.lowerBound + from..<b.entry.range.lowerBound + to)
-            }
+    private static func same(_ a: TensorShards.Place, _ b: TensorShards.Place) throws(Fault) -> Bool {
+        let count = a.entry.range.count, step = 1 << 20
+        guard count == b.entry.range.count else { return false }
+        for from in stride(from: 0, to: count, by: step) {
+            let part = from..<min(from + step, count)
+            guard try a.bytes(part) == b.bytes(part) else { return false }
+        }
+        return true
     }
 
     /// Any bytes of the file, made now.
     /// - Precondition: the range lies in the file.
-    package func bytes(_ range: Range<Int>) -> [UInt8] {
+    /// - Throws: `.request` if a file of the checkpoint was cut since it was opened.
+    package func bytes(_ range: Range<Int>) throws(Fault) -> [UInt8] {
         precondition(range.lowerBound >= 0 && range.upperBound <= count, "a file is read within its bytes")
-        var out: [UInt8] = []
-        out.reserveCapacity(range.count)
-        if range.lowerBound < header.count { out += header[range.lowerBound..<min(range.upperBound, header.count)] }
+        var out = [UInt8](repeating: 0, count: range.count)
+        if range.lowerBound < header.count {
+            let part = range.clamped(to: 0..<header.count)
+            out.replaceSubrange(0..<part.count, with: header[part])
+        }
         // The first piece that ends behind the start.
         var low = 0, high = pieces.count
         while low < high {
@@ -103,16 +107,15 @@ package struct ModelWeights: Sendable {
             let part = entry.range.clamped(to: range)
             guard !part.isEmpty else { break }
             let from = part.lowerBound - entry.range.lowerBound
-            append(&out, piece, from..<(from + part.count))
+            try read(piece, from..<(from + part.count), into: &out, at: part.lowerBound - range.lowerBound)
         }
         return out
     }
 
     /// Bytes of one tensor as they leave.
-    private func append(_ out: inout [UInt8], _ piece: Piece, _ range: Range<Int>) {
-        let start = piece.place.entry.range.lowerBound
+    private func read(_ piece: Piece, _ range: Range<Int>, into out: inout [UInt8], at place: Int) throws(Fault) {
         if case .none = piece.turn {
-            piece.place.file.append(start + range.lowerBound..<start + range.upperBound, to: &out)
+            try piece.place.read(range, into: &out, at: place)
             return
         }
         let width = piece.place.entry.shape[1] * piece.place.entry.dtype.width
@@ -124,8 +127,7 @@ package struct ModelWeights: Sendable {
             case .toHalves(let d): NativeNames.row(row, headDim: d)
             case .toPairs(let d): NativeNames.rowHere(row, headDim: d)
             }
-            let from = start + source * width
-            piece.place.file.append(from + within..<from + end, to: &out)
+            try piece.place.read(source * width + within..<source * width + end, into: &out, at: place + at - range.lowerBound)
             at += end - within
         }
     }
