@@ -57,8 +57,8 @@ struct Golden {
     }
 
     /// As one safetensors file.
-    static func file(_ tensors: [(name: String, shape: Shape, bytes: [UInt8])]) -> [UInt8] {
-        let table = TensorTable(laying: tensors.map { ($0.name, .f32, $0.shape) }), found = Dictionary(uniqueKeysWithValues: tensors.map { ($0.name, $0.bytes) })
+    static func file(_ tensors: [(name: String, shape: Shape, bytes: [UInt8])], _ dtype: DType = .f32, metadata: [String: String] = [:]) -> [UInt8] {
+        let table = TensorTable(laying: tensors.map { ($0.name, dtype, $0.shape) }, metadata: metadata), found = Dictionary(uniqueKeysWithValues: tensors.map { ($0.name, $0.bytes) })
         return table.headerBytes + table.entries.flatMap { found[$0.name]! }
     }
 }
