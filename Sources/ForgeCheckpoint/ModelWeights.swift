@@ -27,9 +27,10 @@ package struct ModelWeights: Sendable {
         var left = Set(shards.places.keys), pieces: [String: Piece] = [:]
         var tensors: [(name: String, dtype: DType, shape: Shape)] = []
         for entry in ParameterTable(config).entries {
-            let name = layout == .native ? NativeNames.name(entry.name) : entry.name, place = try ModelWeights.place(name, entry.shape, in: shards, of: ModelWeights.types)
+            let name = layout == .native ? NativeNames.name(entry.name) : entry.name, place = try ModelWeights.place(name, entry.shape, in: shards, of: DType.widening)
             left.remove(name)
-            tensors.append((entry.name, place.entry.dtype, entry.shape))
+            // F16 has three bits of fraction more than BF16 and fewer exponents than float32, which alone holds every one of its values.
+            tensors.append((entry.name, place.entry.dtype == .f16 ? .f32 : place.entry.dtype, entry.shape))
             let paired = layout == .native ? NativeNames.pairedHeads(entry.name, config) : nil
             pieces[entry.name] = Piece(place: place, turn: paired.map { .toHalves($0) } ?? .none)
         }
@@ -59,7 +60,7 @@ package struct ModelWeights: Sendable {
         guard let place = shards.places[name] else { throw fault("tensor `\(name)` is missing") }
         guard place.entry.shape == shape else { throw fault("tensor `\(name)` has the shape \(place.entry.shape), and the configuration says \(shape)") }
         guard types.contains(place.entry.dtype) else {
-            throw fault("tensor `\(name)` is of type \(place.entry.dtype.rawValue), which is not read yet: \(types.map(\.rawValue).sorted().joined(separator: ", ")) are")
+            throw fault("tensor `\(name)` is of type \(place.entry.dtype.rawValue), which is not read: \(types.map(\.rawValue).sorted().joined(separator: ", ")) are")
         }
         return place
     }
@@ -197,6 +198,6 @@ package struct ModelWeights: Sendable {
     }
 
     private static func fault(_ why: String) -> Fault {
-        Fault(.request, "checkpoint.tensor", "the checkpoint is not accepted", why: why, remedy: "bring the release whole and unchanged, in BF16 or F32")
+        Fault(.request, "checkpoint.tensor", "the checkpoint is not accepted", why: why, remedy: "bring the release whole and unchanged, in F32, BF16 or F16")
     }
 }

@@ -56,6 +56,15 @@ struct Golden {
         lengths = words("lengths").map(Int32.init(bitPattern:))
     }
 
+    /// What Mistral's own releases call a tensor of a dense decoder.
+    static func native(_ name: String) -> String {
+        [
+            ("model.layers.", "layers."), ("model.embed_tokens", "tok_embeddings"), ("model.norm", "norm"), ("lm_head", "output"), ("input_layernorm", "attention_norm"), ("post_attention_layernorm", "ffn_norm"),
+            ("self_attn.q_proj", "attention.wq"), ("self_attn.k_proj", "attention.wk"), ("self_attn.v_proj", "attention.wv"), ("self_attn.o_proj", "attention.wo"), ("mlp.gate_proj", "feed_forward.w1"),
+            ("mlp.up_proj", "feed_forward.w3"), ("mlp.down_proj", "feed_forward.w2"),
+        ].reduce(name) { $0.replacing($1.0, with: $1.1) }
+    }
+
     /// As one safetensors file.
     static func file(_ tensors: [(name: String, shape: Shape, bytes: [UInt8])], _ dtype: DType = .f32, metadata: [String: String] = [:]) -> [UInt8] {
         let table = TensorTable(laying: tensors.map { ($0.name, dtype, $0.shape) }, metadata: metadata), found = Dictionary(uniqueKeysWithValues: tensors.map { ($0.name, $0.bytes) })
