@@ -134,6 +134,7 @@ static void layers(const fk_ops *t, fk_stream s) {
             const int64_t e = n * d;
             status = t->axpby(floats(e), 2, floats(e), 3, floats(e), e, s);
             if (status == FK_OK) status = t->fill(floats(e), 1, e, s);
+            if (status == FK_OK) status = t->copy_columns(floats(n ? (n - 1) * (d + 3) + d : 0), floats(n ? (n - 1) * (d + 1) + d : 0), n, d, d + 3, d + 1, s);
             double sum;
             if (status == FK_OK) status = t->sumsq(&sum, exact((size_t)fk_sumsq_partials(e) * 8), floats(e), e, s);
             const fk_adamw step = {1e-3f, 0.9f, 0.95f, 1e-8f, 0.1f, 0.1f, 0.05f, 1};
