@@ -116,6 +116,8 @@ extension MistralConfig {
         // How experts are balanced in training is no part of what is computed.
         if let experts { said.experts?.balance = experts.balance }
         said.experts?.balances = experts?.balances ?? false
+        // Left open here, it is said there.
+        if latent?.raisesScores == nil { said.latent?.raisesScores = nil }
         guard said == self else {
             throw Fault(
                 .request, "checkpoint.params", "this model has no native layout", why: "params.json cannot say how it differs from what `\(modelType)` models of that layout are",
@@ -155,7 +157,7 @@ extension MistralConfig {
         if let yarn {
             root["yarn"] = [
                 "factor": .double(yarn.factor), "original_max_position_embeddings": .int(Int64(yarn.originalContext)), "beta": .double(yarn.betaFast), "alpha": .double(yarn.betaSlow),
-                "apply_scale": .bool(latent?.raisesScores ?? (yarn.attentionFactor != 1)),
+                "apply_scale": .bool(latent.map { $0.raisesScores == true } ?? (yarn.attentionFactor != 1)),
             ]
         }
         if let queryScale { root["llama_4_scaling"] = ["beta": .double(queryScale.beta), "original_max_position_embeddings": .int(Int64(queryScale.originalContext))] }

@@ -12,10 +12,11 @@ package struct LatentAttention: Hashable, Sendable {
     /// Dimensions that do, in neighbouring pairs (2i, 2i + 1) as every checkpoint has them.
     package var turnedDim: Int
     package var valueDim: Int
-    /// Whether stretched positions raise every score by YaRN's magnitude squared. A fact of the checkpoint (`yarn.apply_scale` of params.json), not of the architecture.
-    package var raisesScores: Bool
+    /// Whether stretched positions raise every score by YaRN's magnitude squared. A fact of the checkpoint (`yarn.apply_scale` of params.json), not of the architecture:
+    /// nil where it does not say, and then they do not, unless a text scores better so.
+    package var raisesScores: Bool?
 
-    package init(queryRank: Int?, rank: Int, plainDim: Int, turnedDim: Int, valueDim: Int, raisesScores: Bool = false) {
+    package init(queryRank: Int?, rank: Int, plainDim: Int, turnedDim: Int, valueDim: Int, raisesScores: Bool? = nil) {
         self.queryRank = queryRank
         self.rank = rank
         self.plainDim = plainDim
@@ -36,9 +37,17 @@ extension MistralConfig {
     /// How a layer attends: with grouped heads, or with every head reading the one latent of a position as its key and, but for the turned end, as its value.
     package func attention(of layer: Int, precision: Precision = .f32) -> AttentionShape {
         guard let latent else { return AttentionShape(queryHeads: queryHeads, kvHeads: kvHeads, headDim: headDim, window: window(of: layer), precision: precision) }
-        let raise = latent.raisesScores ? yarn.map { Yarn.magnitude($0.factor) } ?? 1 : 1
+        let raise = latent.raisesScores == true ? yarn.map { Yarn.magnitude($0.factor) } ?? 1 : 1
         return AttentionShape(
             queryHeads: queryHeads, kvHeads: 1, headDim: latent.width, scale: Float(raise * raise) / Float(latent.headDim).squareRoot(), precision: precision)
+    }
+
+    /// What else the file that this was read from could mean; nil where it is plain.
+    package var otherReading: MistralConfig? {
+        guard let latent, latent.raisesScores == nil, let yarn, yarn.factor > 1 else { return nil }
+        var other = self
+        other.latent?.raisesScores = true
+        return other
     }
 
     /// Inputs of the output projection.

@@ -81,7 +81,6 @@ extension MistralConfig {
         if let scaled = rope?["apply_scale"], scaled != .null {
             guard let scaled = scaled.bool else { throw fault("`apply_scale` of the rotary parameters is neither true nor false") }
             guard latent != nil || !scaled else { throw fault("`apply_scale` is true, and `model_type` is not `mistral4`") }
-            // Without it, raised scores are what transformers computes and not what the model was trained with (docs/formats/checkpoints.md).
             latent?.raisesScores = scaled
             if scaled, let size = try turning("mscale_all_dim"), size != 1 { throw fault("`mscale_all_dim` is \(size), not 1") }
         }
@@ -154,8 +153,8 @@ extension MistralConfig {
     private var rotaryParameters: JSON.Object {
         guard let yarn else { return ["rope_theta": .double(ropeTheta), "rope_type": "default"] }
         var members: JSON.Object = [:]
-        // transformers raises scores where `mscale_all_dim` is not zero; the flag beside it is for readers like us, which know that a file without it means nothing.
-        if let latent { members["apply_scale"] = .bool(latent.raisesScores) }
+        // transformers raises scores where `mscale_all_dim` is not zero; the flag beside it is for readers like us, which know that a file without it says nothing.
+        if let raises = latent?.raisesScores { members["apply_scale"] = .bool(raises) }
         members["attention_factor"] = .double(yarn.attentionFactor)
         members["beta_fast"] = .double(yarn.betaFast)
         members["beta_slow"] = .double(yarn.betaSlow)

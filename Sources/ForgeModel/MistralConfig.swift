@@ -142,7 +142,7 @@ package struct MistralConfig: Hashable, Sendable {
             try need(kvHeads == queryHeads, "num_key_value_heads", "is \(kvHeads); latent attention has as many as num_attention_heads (\(queryHeads))")
             try need(headDim == latent.headDim, "head_dim", "is \(headDim); it must be qk_nope_head_dim + qk_rope_head_dim (\(latent.headDim))")
             try need(window == nil, "sliding_window", "is set where no such model is known")
-            try need(yarn != nil || !latent.raisesScores, "rope_parameters.apply_scale", "is true, and positions are not stretched")
+            try need(yarn != nil || latent.raisesScores != true, "rope_parameters.apply_scale", "is true, and positions are not stretched")
         }
         guard let experts else { return }
         try need((0...64).contains(experts.shared) && (experts.shared == 0 || latent != nil), "n_shared_experts", "is \(experts.shared); it must be 0 to 64, and above 0 only in `mistral4`")

@@ -13,6 +13,13 @@ package final class Parameters {
         flat = try device.tensor(rows: 1, columns: table.count)
     }
 
+    /// The same numbers under another table of the same tensors: a model read in another way.
+    package init(_ table: ParameterTable, of other: Parameters) {
+        precondition(table.count == other.table.count && table.entries.map(\.name) == other.table.entries.map(\.name), "two readings have one set of tensors")
+        self.table = table
+        flat = other.flat
+    }
+
     package func tensor(_ entry: ParameterTable.Entry) -> Tensor {
         entry.shape.rank == 2
             ? flat.view(from: entry.offset, rows: entry.shape[0], columns: entry.shape[1]) : flat.view(from: entry.offset, rows: 1, columns: entry.count)
