@@ -149,7 +149,7 @@ final class ModelReceiver: Sendable {
         let folder = try CheckpointFolder(directory), config = try MistralConfig(json: try folder.json(ModelFile.config.rawValue))
         let params = try config.params(), weights = try ModelWeights(native: ModelFile.weights.rawValue, in: folder, config)
         let file = try File(Path.join(directory, "consolidated.safetensors"), .create)
-        for from in stride(from: 0, to: weights.count, by: 1 << 20) { try file.write(weights.bytes(from..<min(from + 1 << 20, weights.count)), at: Int64(from)) }
+        for from in stride(from: 0, to: weights.count, by: 1 << 20) { try file.write(try weights.bytes(from..<min(from + 1 << 20, weights.count)), at: Int64(from)) }
         try file.sync()
         try Durable.create(Path.join(directory, "params.json"), with: Array(params.text.utf8))
         let tokenizer = try Tokenizer(parsing: try folder.read(ModelFile.tokenizer.rawValue, limit: ModelFile.tokenizer.limit))

@@ -15,8 +15,7 @@ extension ModelCommand {
             abstract: "Bring a model in that was made elsewhere, from a folder in Hugging Face's or Mistral's own layout.",
             discussion: """
                 forge model import /media/usb/Ministral-3-3B --name ministral
-                Weights are read from safetensors; a file that could run code ends the import by its name. The files are mapped and converted as they
-                are sent. The new version is in quarantine until the trainer has scored a fixed text with it, and needs promotion like any other.
+                Weights are read from safetensors; a file that could run code ends the import by its name. The files are converted as they are sent. The new version is in quarantine until the trainer has scored a fixed text with it, and needs promotion like any other.
                 """)
         @OptionGroup var global: Global
         @Argument(help: "The folder with config.json or params.json.") var path: String
@@ -113,22 +112,28 @@ struct ImportedModel {
     /// Reads everything once: the files the model comes from, and those it becomes.
     /// - Parameter progress: bytes read so far, and in all.
     mutating func digest(_ progress: (Int, Int) -> Void) throws(Fault) -> Digested {
-        let mapped = try checkpoint.sources.mapped { (name) throws(Fault) in try checkpoint.folder.map(name) }
-        let total = mapped.reduce(checkpoint.weights.count) { $0 + $1.count }
+        // Each is open only while it is read: a checkpoint may have hundreds, and its weights are open already.
+        var total = checkpoint.weights.count
+        for name in checkpoint.sources { total += try checkpoint.folder.open(name).count }
         var done = 0
-        func hash(_ count: Int, _ read: (Range<Int>) -> [UInt8]) -> Digest {
+        func hash(_ count: Int, _ read: (Range<Int>) throws(Fault) -> [UInt8]) throws(Fault) -> Digest {
             var hasher = SHA256Hasher()
             for from in stride(from: 0, to: count, by: ImportedModel.piece) {
                 let range = from..<min(from + ImportedModel.piece, count)
-                hasher.update(read(range))
+                hasher.update(try read(range))
                 done += range.count
                 if done >> 24 != (done - range.count) >> 24 { progress(done, total) }
             }
             return hasher.finish()
         }
-        let sources = zip(checkpoint.sources, mapped).map { name, file in CommitRequest.Source(name: "file:\(name)", digest: hash(file.count) { file.bytes($0) }) }
-        let weights = hash(checkpoint.weights.count) { checkpoint.weights.bytes($0) }
-        small[.recipe] = recipe(sources, mapped.map(\.count))
+        var sources: [CommitRequest.Source] = [], counts: [Int] = []
+        for name in checkpoint.sources {
+            let file = try checkpoint.folder.open(name)
+            sources.append(.init(name: "file:\(name)", digest: try hash(file.count) { (range) throws(Fault) in try file.bytes(range) }))
+            counts.append(file.count)
+        }
+        let weights = try hash(checkpoint.weights.count) { (range) throws(Fault) in try checkpoint.weights.bytes(range) }
+        small[.recipe] = recipe(sources, counts)
         var files = small.map { UploadRequest.File(name: $0.key.rawValue, bytes: Int64($0.value.count), digest: .sha256($0.value)) }
         files.append(.init(name: ModelFile.weights.rawValue, bytes: Int64(checkpoint.weights.count), digest: weights))
         return Digested(files: files.sorted { $0.name < $1.name }, sources: sources)
@@ -143,16 +148,8 @@ struct ImportedModel {
 
     /// Bytes of one of the files.
     func bytes(_ name: String, _ range: Range<Int>) throws(Fault) -> [UInt8] {
-        if name == ModelFile.weights.rawValue { return checkpoint.weights.bytes(range) }
+        if name == ModelFile.weights.rawValue { return try checkpoint.weights.bytes(range) }
         guard let file = ModelFile(rawValue: name), let bytes = small[file] else { throw Fault(.environment, "registry.malformed_answer", "the registry asks for a file that was not announced", why: "`\(name.prefix(60))`") }
         return Array(bytes[range])
-    }
-}
-
-extension Array {
-    fileprivate func mapped<T>(_ transform: (Element) throws(Fault) -> T) throws(Fault) -> [T] {
-        var out: [T] = []
-        for element in self { out.append(try transform(element)) }
-        return out
     }
 }

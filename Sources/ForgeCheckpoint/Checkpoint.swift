@@ -65,7 +65,7 @@ package struct Checkpoint: Sendable {
 
     /// Members of a `config.json` that change results or run code, and that `MistralConfig` would not see.
     private static func refuse(_ json: JSON) throws(Fault) {
-        func fault(_ why: String, _ remedy: String = "bring a decoder of text alone, in BF16 or F32") -> Fault { Fault(.request, "checkpoint.config", "this checkpoint is not supported", why: why, remedy: remedy) }
+        func fault(_ why: String, _ remedy: String = "bring a decoder of text alone, in F32, BF16 or F16") -> Fault { Fault(.request, "checkpoint.config", "this checkpoint is not supported", why: why, remedy: remedy) }
         if json["auto_map"] != nil { throw fault("`auto_map` names code of its own that would have to run", "nothing that comes with a checkpoint is ever run") }
         for part in ["vision_config", "audio_config", "text_config"] where json[part] != nil { throw fault("`\(part)`: models of images or sound are not read yet") }
         if let value = json["quantization_config"], value != .null { throw fault("`quantization_config`: weights of 8 or 4 bits are not read yet") }

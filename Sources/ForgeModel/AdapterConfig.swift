@@ -19,6 +19,9 @@ package struct AdapterConfig: Hashable, Sendable {
             case .gate, .up, .down: "mlp"
             }
         }
+
+        /// Its name in a layer, without `.weight`.
+        package func module(_ layer: Int) -> String { "model.layers.\(layer).\(block).\(rawValue)" }
     }
 
     package var rank: Int
@@ -38,8 +41,8 @@ package struct AdapterConfig: Hashable, Sendable {
     package var scale: Float { Float(stabilised ? alpha / Double(rank).squareRoot() : alpha / Double(rank)) }
 
     /// The name of A or B in PEFT's files.
-    static func name(_ layer: Int, _ target: Target, _ role: ParameterTable.Role) -> String {
-        "base_model.model.model.layers.\(layer).\(target.block).\(target.rawValue).lora_\(role == .adapterDown ? "A" : "B").weight"
+    package static func name(_ layer: Int, _ target: Target, _ role: ParameterTable.Role) -> String {
+        "base_model.model.\(target.module(layer)).lora_\(role == .adapterDown ? "A" : "B").weight"
     }
 }
 

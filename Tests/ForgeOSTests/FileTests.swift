@@ -22,6 +22,27 @@ import Testing
         #expect(try Path.list(scratch.path) == ["a"])
     }
 
+    @Test func `a file that is cut while it is read ends in a fault, and what is no file is refused`() throws {
+        let scratch = try Scratch()
+        try Durable.replace(scratch["a"], with: Array("0123456789".utf8))
+        let file = try SourceFile(scratch["a"])
+        #expect(file.count == 10)
+        #expect(try text(file.bytes(3..<7)) == "3456")
+        var out = Array("........".utf8)
+        try file.read(8..<10, into: &out, at: 6)
+        #expect(text(out) == "......89")
+        try File(scratch["a"], .update).truncate(to: 5)
+        #expect(try text(file.bytes(3..<5)) == "34")
+        for range in [3..<7, 5..<6, 9..<10] {
+            let fault = #expect(throws: Fault.self) { _ = try file.bytes(range) }
+            #expect(fault?.code == "os.cut" && fault?.kind == .request)
+            #expect(fault?.why == "it had 10 bytes and now ends before \(range.upperBound)")
+        }
+        #expect(try file.bytes(10..<10) == [])
+        #expect(throws: Fault.self) { _ = try SourceFile(scratch.path) }
+        #expect(throws: Fault.self) { _ = try SourceFile("/dev/zero") }
+    }
+
     @Test func `an appended line stays in order and the size is known`() throws {
         let scratch = try Scratch()
         var log = try AppendFile(scratch["log"])
