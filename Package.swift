@@ -43,6 +43,7 @@ let package = Package(
     ],
     targets: [
         // C: kernels, system calls Swift cannot spell, and maps of the system's libraries.
+        .target(name: "CForgeBlocks", cSettings: kernels),
         .target(name: "CForgeKernels", cSettings: kernels),
         .target(name: "CForgeOS", cSettings: [.unsafeFlags(["-std=gnu11", "-Wall", "-Wextra", "-Werror"])]),
         .systemLibrary(name: "COpenSSL", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
@@ -57,6 +58,7 @@ let package = Package(
         library("ForgeCrypto", ["ForgeCore", "ForgeOS", "COpenSSL"]),
         library("ForgeConfig", ["ForgeCore", "CYAML"]),
         library("ForgeTensor", ["ForgeCore", "CForgeKernels"]),
+        library("ForgeBlocks", ["CForgeBlocks"]),
 
         // 2 learn
         library("ForgeTokenizer", ["ForgeCore"]),
@@ -75,7 +77,7 @@ let package = Package(
         library("ForgeInference", ["ForgeCore", "ForgeTensor", "ForgeModel", "ForgeTokenizer"]),
 
         // 2 keep
-        library("ForgeArtifact", ["ForgeCore", "ForgeOS", "ForgeCrypto"]),
+        library("ForgeArtifact", ["ForgeCore", "ForgeOS", "ForgeCrypto", "ForgeBlocks"]),
         library("ForgeCheckpoint", ["ForgeCore", "ForgeOS", "ForgeArtifact", "ForgeModel"]),
         library("ForgeVault", ["ForgeCore", "ForgeOS", "ForgeCrypto", "ForgeArtifact", "ForgeGate"]),
         library("ForgeCatalog", ["ForgeCore", "ForgeOS", "ForgeArtifact", "ForgeGate", "CSQLite"]),
@@ -186,6 +188,7 @@ let package = Package(
         tests("ForgeDaemonTests", ["ForgeCore", "ForgeOS", "ForgeConfig", "ForgeGate", "ForgeHTTP", "ForgeDaemon"]),
         tests("ForgeCryptoTests", ["ForgeCore", "ForgeOS", "ForgeCrypto"]),
         tests("ForgeArtifactTests", ["ForgeCore", "ForgeOS", "ForgeCrypto", "ForgeArtifact"]),
+        tests("ForgeBlocksTests", ["ForgeCore", "ForgeOS", "ForgeArtifact", "ForgeBlocks"]),
         tests("ForgeCheckpointTests", ["ForgeCore", "ForgeOS", "ForgeCrypto", "ForgeArtifact", "ForgeModel", "ForgeNN", "ForgeTensor", "ForgeCheckpoint"]),
         tests("ForgeVaultTests", ["ForgeCore", "ForgeOS", "ForgeCrypto", "ForgeArtifact", "ForgeGate", "ForgeVault"]),
         tests("ForgeTokenizerTests", ["ForgeCore", "ForgeTokenizer"]),

@@ -25,10 +25,12 @@ extension ModelCommand {
         var chatTemplate: String?
         @Option(name: .long, help: "How long a text it is served with may get, in tokens; left out, as long as it was made for. Memory for one such text is taken when it is loaded.")
         var context: Int?
+        @Option(name: .long, help: "Of a `mistral4` config.json that does not say it: whether stretched positions raise scores. One of: plain, raised. Left out, both are scored.")
+        var scores: Scores?
         @Flag(name: .long, help: "Leave it in quarantine: do not measure it now.") var unmeasured = false
 
         func run() async throws {
-            var model = try ImportedModel(try Path.absolute(path), layout: try ModelCommand.chosen(layout, "--layout"), chatTemplate: try ModelCommand.chosen(chatTemplate, "--chat-template"), context: context)
+            var model = try ImportedModel(try Path.absolute(path), layout: try ModelCommand.chosen(layout, "--layout"), chatTemplate: try ModelCommand.chosen(chatTemplate, "--chat-template"), context: context, scores: scores)
             var progress = Progress(global.talk)
             let title = "reading \(model.checkpoint.sources.count) files"
             let digested = try model.digest { progress.update(title, fraction: Double($0) / Double($1), detail: ByteCount(Int64($1)).description) }
@@ -59,14 +61,22 @@ extension ModelCommand {
     }
 }
 
+/// What a config.json may leave open.
+enum Scores: String, ExpressibleByArgument, CaseIterable { case plain, raised }
+
 /// The seven files that a checkpoint becomes, weights made as they are read.
 struct ImportedModel {
     let checkpoint: Checkpoint
     private var small: [ModelFile: [UInt8]]
 
     /// - Throws: `.request` naming what is not supported or does not fit together.
-    init(_ path: String, layout: Checkpoint.Layout?, chatTemplate: ChatTemplate?, context: Int?) throws(Fault) {
-        let checkpoint = try Checkpoint(try CheckpointFolder(path), layout: layout), config = checkpoint.config
+    init(_ path: String, layout: Checkpoint.Layout?, chatTemplate: ChatTemplate?, context: Int?, scores: Scores? = nil) throws(Fault) {
+        let checkpoint = try Checkpoint(try CheckpointFolder(path), layout: layout)
+        var config = checkpoint.config
+        if let scores {
+            guard config.otherReading != nil else { throw Fault(.request, "cli.scores", "`--scores` does not belong here", why: "the checkpoint is plain about it", remedy: "leave it out") }
+            config.latent?.raisesScores = scores == .raised
+        }
         let written = try checkpoint.folder.read(checkpoint.tokenizer.rawValue, limit: ModelFile.tokenizer.limit)
         let tokenizer: Tokenizer
         switch checkpoint.tokenizer {

@@ -62,11 +62,11 @@ extension MistralConfig {
 extension ParameterTable {
     /// The adapters of a dense decoder, layer by layer: A `[rank, in]`, then B `[out, rank]`, of each target in the order of the forward pass.
     package init(_ config: MistralConfig, adapters: AdapterConfig) {
-        precondition(config.experts == nil, "adapters lie beside dense layers")
+        precondition(config.experts == nil && config.latent == nil, "adapters lie beside dense layers")
         var entries: [Entry] = []
         var offset = 0
         func add(_ name: String, _ shape: Shape, _ role: Role) {
-            entries.append(Entry(name: name, shape: shape, offset: offset, role: role, closesBranch: false))
+            entries.append(Entry(name: name, shape: shape, offset: offset, role: role, closesBranch: false, home: Home(name: name, shape: shape)))
             offset += shape.count
         }
         for layer in 0..<config.layers {
