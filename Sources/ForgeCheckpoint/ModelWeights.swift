@@ -157,6 +157,13 @@ package struct ModelWeights: Sendable {
         return out
     }
 
+    /// Writes the file, which must not be there, for its owner alone; it is durable when this returns, its name in the folder apart.
+    package func write(_ path: String) throws(Fault) {
+        let file = try File(path, .create), piece = 1 << 20
+        for from in stride(from: 0, to: count, by: piece) { try file.write(try bytes(from..<min(from + piece, count)), at: Int64(from)) }
+        try file.sync()
+    }
+
     /// One tensor as float32, row-major.
     /// - Precondition: it is one of the table's.
     package func values(_ name: String) throws(Fault) -> [Float] {

@@ -21,7 +21,7 @@ struct TensorShards: Sendable {
     let names: [String]
 
     /// Each stays open, and a process may have 1,024 files open unless it was given more.
-    private static let shardsMax = 512
+    static let shardsMax = 512
 
     /// What `model.safetensors.index.json` lists, or the one file.
     /// - Parameter index: the name of the index, if the layout may have one.

@@ -39,7 +39,7 @@ import Testing
             for entry in theirs.table.entries { read.tensor(entry).write(try theirs.values(entry)) }
             try write(try logits(read), Path.join(folder, "theirs.f32"))
             try Durable.makeDirectory(Path.join(folder, "kept"))
-            try Durable.create(Path.join(folder, "kept/adapter_model.safetensors"), with: try whole(theirs.weights))
+            try theirs.weights.write(Path.join(folder, "kept/adapter_model.safetensors"))
             try Durable.create(Path.join(folder, "kept/adapter_config.json"), with: Array(theirs.config.peft().text.utf8))
 
             // Adapters of our own beside the same decoder.
@@ -52,7 +52,7 @@ import Testing
 
             let merged = try base.weights.merging(theirs)
             try Durable.makeDirectory(Path.join(folder, "merged"))
-            try Durable.create(Path.join(folder, "merged/model.safetensors"), with: try whole(merged))
+            try merged.write(Path.join(folder, "merged/model.safetensors"))
             try Durable.create(Path.join(folder, "merged/config.json"), with: Array(base.config.json.text.utf8))
         }
     }
