@@ -5,7 +5,7 @@
     python3 Tests/Fixtures/gguf/make_models.py
 
 Tensors, keys and the order of query and key rows are those of llama.cpp's conversion of LlamaForCausalLM, Mistral3 (ministral3) and Mixtral. What they are
-compared with is in the files they come from: transformers' logits. The tokenizers are small: bytes and two merges (tekken), six pieces (SentencePiece).
+compared with is in the files they come from: transformers' logits. The one tokenizer is a SentencePiece vocabulary of six pieces.
 """
 import json, pathlib
 import numpy as np
@@ -21,19 +21,13 @@ def paired(weight, heads):
     return weight.reshape(heads, 2, d // 2, -1).swapaxes(1, 2).reshape(weight.shape)
 
 
-def byte_pieces():
-    plain = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    rest = [b for b in range(256) if b not in plain]
-    return [chr(b) for b in plain] + [chr(256 + i) for i in range(len(rest))]
-
-
 def decoder(golden):
     with safe_open(here.parent / f"compute/{golden}.safetensors", "np") as file:
         tensors = {key[6:]: file.get_tensor(key) for key in file.keys() if key.startswith("param.")}
         return tensors, json.loads(file.metadata()["config"])
 
 
-def write(path, tensors, config, arch, kind=None, tokens=True, keys=()):
+def write(path, tensors, config, arch, pack=None, tokens=True):
     rope = config.get("rope_parameters") or {}
     writer = gguf.GGUFWriter(path, arch)
     writer.add_type("model")
@@ -69,18 +63,17 @@ def write(path, tensors, config, arch, kind=None, tokens=True, keys=()):
         writer.add_token_list(["<unk>", "<s>", "</s>", "<0x41>", "\u2581a", "b"])
         writer.add_token_scores([0.0, 0.0, 0.0, 0.0, -1.5, -2.25])
         writer.add_token_types([2, 3, 3, 6, 1, 1])
-    for key, value in keys:
-        writer.add_key_value(key, value, gguf.GGUFValueType.get_type(value))
     if tokens:
         writer.add_bos_token_id(config["bos_token_id"])
         writer.add_eos_token_id(config["eos_token_id"])
 
     def add(name, array):
         array = np.ascontiguousarray(array, np.float32)
-        if kind is None or array.ndim < 2:
+        if pack is None or array.ndim < 2:
             writer.add_tensor(name, array)
         else:
-            writer.add_tensor(name, gguf.quants.quantize(array, kind), raw_dtype=kind)
+            data, kind = pack(array)
+            writer.add_tensor(name, data, raw_dtype=kind)
 
     def take(name):
         return tensors.pop(name)
