@@ -79,6 +79,7 @@ let package = Package(
         // 2 keep
         library("ForgeArtifact", ["ForgeCore", "ForgeOS", "ForgeCrypto", "ForgeBlocks"]),
         library("ForgeCheckpoint", ["ForgeCore", "ForgeOS", "ForgeArtifact", "ForgeModel", "ForgeBlocks"]),
+        library("ForgeGGUF", ["ForgeCore", "ForgeOS", "ForgeArtifact", "ForgeModel", "ForgeTokenizer", "ForgeBlocks"]),
         library("ForgeVault", ["ForgeCore", "ForgeOS", "ForgeCrypto", "ForgeArtifact", "ForgeGate"]),
         library("ForgeCatalog", ["ForgeCore", "ForgeOS", "ForgeArtifact", "ForgeGate", "CSQLite"]),
         library("ForgeAudit", ["ForgeCore", "ForgeOS", "ForgeCrypto", "ForgeGate"]),
@@ -189,6 +190,7 @@ let package = Package(
         tests("ForgeCryptoTests", ["ForgeCore", "ForgeOS", "ForgeCrypto"]),
         tests("ForgeArtifactTests", ["ForgeCore", "ForgeOS", "ForgeCrypto", "ForgeArtifact"]),
         tests("ForgeBlocksTests", ["ForgeCore", "ForgeOS", "ForgeArtifact", "ForgeBlocks"]),
+        tests("ForgeGGUFTests", ["ForgeCore", "ForgeOS", "ForgeArtifact", "ForgeBlocks", "ForgeGGUF", "ForgeModel", "ForgeNN", "ForgeTensor", "ForgeTokenizer"]),
         tests("ForgeCheckpointTests", ["ForgeCore", "ForgeOS", "ForgeCrypto", "ForgeArtifact", "ForgeModel", "ForgeNN", "ForgeTensor", "ForgeCheckpoint"]),
         tests("ForgeVaultTests", ["ForgeCore", "ForgeOS", "ForgeCrypto", "ForgeArtifact", "ForgeGate", "ForgeVault"]),
         tests("ForgeTokenizerTests", ["ForgeCore", "ForgeTokenizer"]),
