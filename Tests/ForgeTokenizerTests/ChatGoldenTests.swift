@@ -29,16 +29,15 @@ import Testing
         let refused: Bool?
     }
 
+    static func pieces(_ item: Case, _ rule: ModelSettingsRule?) throws -> [ChatPiece] {
+        guard let conversation = item.conversation else { return try ChatLayout.infilling(item.template, prompt: item.prompt ?? "", suffix: item.suffix ?? "") }
+        return try ChatLayout(item.template, conversation, item.purpose == "training" ? .training : .prompt, rule).pieces
+    }
+
     /// For the formats of SentencePiece tokenizers this vocabulary stands in, with a space before every text.
     static func tokens(_ item: Case, _ rule: ModelSettingsRule?) throws -> ChatTokens {
-        let pieces: [ChatPiece]
-        if let conversation = item.conversation {
-            pieces = try ChatLayout(item.template, conversation, item.purpose == "training" ? .training : .prompt, rule).pieces
-        } else {
-            pieces = try ChatLayout.infilling(item.template, prompt: item.prompt ?? "", suffix: item.suffix ?? "")
-        }
+        let pieces = try pieces(item, rule)
         guard item.template.usesPieces else { return try ChatTokens(pieces, tokenizer) }
-        // As a SentencePiece tokenizer sees it.
         return try ChatTokens(pieces, tokenizer.control) { (text, tokens) in tokens += text.isEmpty ? [] : tokenizer.encode(" " + text) }
     }
 
@@ -61,6 +60,43 @@ import Testing
                 #expect(item.refused == true && fault.kind == .request, "\(fault) \(json.text)")
                 #expect(!fault.why.isEmpty && !fault.remedy.isEmpty)
             }
+        }
+    }
+
+    /// For Tests/Peers/test_chat.py: what we make of conversations it wrote.
+    @Test(.enabled(if: ProcessInfo.processInfo.environment["FORGE_PEERS_CHAT"] != nil, "set by Tests/Peers/test_chat.py"))
+    func `layouts are written out for the peers test`() throws {
+        let folder = try #require(ProcessInfo.processInfo.environment["FORGE_PEERS_CHAT"])
+        func read(_ name: String) throws -> [UInt8] { try Array(#require(FileManager.default.contents(atPath: "\(folder)/\(name)"))) }
+        let bytes = try read("cases.json"), tokenizer = try Tokenizer(tekken: read("tekken.json"))
+        let items = try JSONDecoder().decode([Case].self, from: Data(bytes)), raw = try #require(try JSON.parse(bytes, limits: .init(bytes: 1 << 28)).array)
+        var out: [JSON] = []
+        for (item, json) in zip(items, raw) {
+            do {
+                let pieces = try ChatGoldenTests.pieces(item, try json["rule"].flatMap { try ModelSettingsRule(tekken: ["model_settings_builder": $0]) })
+                if item.template.usesPieces {
+                    out.append(["pieces": .array(pieces.map(\.json))])
+                } else {
+                    let tokens = try ChatTokens(pieces, tokenizer)
+                    out.append([
+                        "ids": .array(tokens.tokens.map { .int(Int64($0)) }),
+                        "spoken": .array(tokens.spoken.map { [.int(Int64($0.lowerBound)), .int(Int64($0.upperBound))] }),
+                    ])
+                }
+            } catch {
+                out.append(["refused": .string("\(error)")])
+            }
+        }
+        try Data(JSON.array(out).text.utf8).write(to: URL(filePath: "\(folder)/out.json"))
+    }
+}
+
+extension ChatPiece {
+    fileprivate var json: JSON {
+        switch kind {
+        case .control(let name): ["control", .string(name), .bool(isSpoken)]
+        case .text(let text): ["text", .string(text), .bool(isSpoken)]
+        case .infill(let text): ["infill", .string(text), .bool(isSpoken)]
         }
     }
 }

@@ -317,9 +317,10 @@ def cases(source, base, folder, count, spoilt, tokenizers=None):
                 continue
             try:
                 item["ids"], item["spoken"] = reference(chat, made)
-            except UnicodeEncodeError:
-                continue
             except Exception as problem:
+                # Half a surrogate pair, which sentencepiece cannot take.
+                if isinstance(problem, UnicodeEncodeError) or "Unable to cast" in str(problem):
+                    continue
                 item["refused"] = f"{type(problem).__name__}: {problem}"[:120]
             yield item
 
