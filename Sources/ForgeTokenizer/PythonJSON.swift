@@ -31,6 +31,8 @@ struct PythonJSON {
         }
     }
 
+    static func isJSON(_ text: some Sequence<UInt8>) -> Bool { if case .json = rewrite(text) { true } else { false } }
+
     /// A text as a JSON string.
     static func quoted(_ text: String) -> [UInt8] {
         var out: [UInt8] = [UInt8(ascii: "\"")]
