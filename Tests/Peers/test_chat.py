@@ -4,7 +4,7 @@ Formats of SentencePiece tokenizers are compared with the real ones, which here 
 
 Run from the repository: python3 -m pytest Tests/Peers/test_chat.py   (needs the packages of Tests/Peers/requirements.txt)
 """
-import json, os, pathlib, random, runpy, subprocess
+import json, os, pathlib, random, runpy, struct, subprocess
 import pytest
 
 tekken = pytest.importorskip("mistral_common.tokens.tokenizers.tekken")
@@ -59,3 +59,31 @@ def encoded(pieces, tokenizer):
             else:
                 spoken.append([start, len(ids)])
     return {"ids": ids, "spoken": spoken}
+
+
+def test_json_is_written_alike(tmp_path):
+    chat = runpy.run_path(str(ROOT / "Tests/Fixtures/tokenizer/make-chat.py"))
+    source = random.Random(13)
+    texts = [chat["any_json"](source) for _ in range(4000)] + [chat["any_number"](source) for _ in range(6000)]
+    texts += [repr(struct.unpack("<d", source.randbytes(8))[0]) for _ in range(6000)]
+    for _ in range(4000):
+        damaged = list(source.choice(texts[:4000]))
+        for _ in range(source.randint(1, 3)):
+            at = source.randint(0, len(damaged))
+            damaged[at:at + source.randint(0, 2)] = source.choice(["", "{", "}", "[", "]", "\"", ",", ":", "\\", "\\u", "0", "e", "-", " ", "NaN", "\\ud83d", "é"])
+        texts.append("".join(damaged))
+    (tmp_path / "texts.json").write_text(json.dumps(texts))
+    subprocess.run([*os.environ.get("FORGE_SWIFT_TEST", "swift test").split(), "--filter", "ForgeTokenizerTests.PythonJSONTests"], cwd=os.environ.get("FORGE_PACKAGE", ROOT), check=True,
+                   env={**os.environ, "FORGE_PEERS_JSON": str(tmp_path)})
+    read = 0
+    for text, ours in zip(texts, json.loads((tmp_path / "out.json").read_text()), strict=True):
+        try:
+            theirs = json.dumps(json.loads(text), ensure_ascii=False)
+        except json.JSONDecodeError:
+            theirs = None
+        else:
+            # Half a surrogate pair is no character: tokenizers put U+FFFD in its place.
+            theirs = theirs.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+            read += 1
+        assert ours == theirs, ascii(text)
+    print(len(texts), "texts,", read, "are JSON")
