@@ -46,24 +46,24 @@ extension Conversation {
 
     /// Up to version 7 results are counted. As in the reference, the first message's calls do not count.
     private func checkCounts(_ purpose: ChatLayout.Purpose) throws(Fault) {
-        var expected = 0
+        var caller = 0, called = 0, answered = 0
         for (index, message) in messages.enumerated().dropFirst() {
             if message.role == .tool {
-                expected -= 1
+                answered += 1
             } else if message.role == .assistant {
-                guard expected == 0 else { throw uneven(index) }
-                expected = message.calls.count
+                guard called == answered else { throw uneven(caller, called, answered) }
+                (caller, called, answered) = (index, message.calls.count, 0)
             }
         }
-        guard purpose == .training ? expected >= 0 : expected == 0 else { throw uneven(messages.count) }
+        guard purpose == .training ? called >= answered : called == answered else { throw uneven(caller, called, answered) }
     }
 
-    private func uneven(_ index: Int) -> Fault {
-        Conversation.refuse("before `messages[\(index)]` there are not as many results as calls", "send one tool's message for each call, right after the calls")
+    private func uneven(_ caller: Int, _ called: Int, _ answered: Int) -> Fault {
+        Conversation.refuse("the calls of `messages[\(caller)]` that count are \(called), and \(answered) results follow", "send one tool's message for each call, right after the calls")
     }
 
     private func checkPairs(_ purpose: ChatLayout.Purpose) throws(Fault) {
-        var called: Set<[UInt8]> = [], answered: Set<[UInt8]> = []
+        var caller = 0, called: Set<[UInt8]> = [], answered: Set<[UInt8]> = []
         for (index, message) in messages.enumerated().dropFirst() {
             if message.role == .tool {
                 let id = Array((message.callID ?? "").utf8)
@@ -71,15 +71,14 @@ extension Conversation {
                 guard called.contains(id) else { throw Conversation.refuse("`messages[\(index)]` answers no call of the assistant's last message", "give it the id of the call it answers") }
                 answered.insert(id)
             } else if message.role == .assistant {
-                guard called.count == answered.count else { throw uneven(index) }
-                called = []
-                answered = []
+                guard called.count == answered.count else { throw uneven(caller, called.count, answered.count) }
+                (caller, called, answered) = (index, [], [])
                 for call in message.calls {
                     guard called.insert(Array((call.id ?? "null").utf8)).inserted else { throw Conversation.refuse("two calls of `messages[\(index)]` have one id", "give each call its own id") }
                 }
             }
         }
-        guard purpose == .training || called.count == answered.count else { throw uneven(messages.count) }
+        guard purpose == .training || called.count == answered.count else { throw uneven(caller, called.count, answered.count) }
     }
 
     private func check(_ message: ChatMessage, _ index: Int, _ version: ChatTemplate.Version, _ purpose: ChatLayout.Purpose) throws(Fault) {
