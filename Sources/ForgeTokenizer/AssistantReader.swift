@@ -194,51 +194,12 @@ package struct AssistantReader: Sendable {
 
 extension ChatTemplate {
     /// An assistant's turn out of its tokens, `</s>` among them or not, and whether some of it was a call that could not be read: that stands in its words then.
-    package func read(_ tokens: some Sequence<Token>, with tokenizer: Tokenizer, seed: UInt64, continuing message: ChatMessage? = nil) -> (message: ChatMessage, isMalformed: Bool) {
+    package func read(
+        _ tokens: some Sequence<Token>, with tokenizer: Tokenizer, seed: UInt64, continuing message: ChatMessage? = nil
+    ) -> (message: ChatMessage, isMalformed: Bool) {
         var reader = AssistantReader(self, tokenizer, seed: seed, continuing: message), turn = AssistantTurn()
         for token in tokens { for event in reader.push(token) { turn.add(event) } }
         for event in reader.finish() { turn.add(event) }
         return (turn.message, turn.isMalformed)
-    }
-}
-
-/// Puts the events of a reader together again.
-package struct AssistantTurn: Sendable, Hashable {
-    package private(set) var message = ChatMessage(.assistant, "")
-    package private(set) var isMalformed = false
-
-    package init() {}
-
-    package mutating func add(_ event: AssistantReader.Event) {
-        switch event {
-        case .text(let text): say(text)
-        case .malformed(let text):
-            say(text)
-            isMalformed = true
-        case .reasoning(let text):
-            if case .reasoning(let before, closed: false) = message.chunks.last {
-                message.chunks[message.chunks.count - 1] = .reasoning(before + text, closed: false)
-            } else {
-                message.chunks.append(.reasoning(text, closed: false))
-            }
-        case .reasoningEnded:
-            if case .reasoning(let text, closed: false) = message.chunks.last {
-                message.chunks[message.chunks.count - 1] = .reasoning(text)
-            } else {
-                message.chunks.append(.reasoning(""))
-            }
-        case .callStarted(_, let id, let name): message.calls.append(ToolCall(id: id, name: name, arguments: ""))
-        case .arguments(_, let text): if let last = message.calls.indices.last { message.calls[last].arguments += text }
-        case .callEnded(_, let whole): if !whole { isMalformed = true }
-        }
-    }
-
-    private mutating func say(_ text: String) {
-        guard !text.isEmpty else { return }
-        if case .text(let before) = message.chunks.last {
-            message.chunks[message.chunks.count - 1] = .text(before + text)
-        } else {
-            message.chunks.append(.text(text))
-        }
     }
 }

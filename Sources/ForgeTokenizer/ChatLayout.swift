@@ -32,7 +32,9 @@ struct ChatLayout {
         let turns = try conversation.turns(for: version)
         let users = turns.indices.filter { turns[$0].message.role == .user }
         guard let first = users.first, let last = users.last else {
-            guard tools == nil else { throw Conversation.refuse("the tools stand before a user's words, and no message is from a user", "add a user's message, or leave the tools out") }
+            guard tools == nil else {
+                throw Conversation.refuse("the tools stand before a user's words, and no message is from a user", "add a user's message, or leave the tools out")
+            }
             for turn in turns { try lay(turn, isFirst: false, isLast: false, isHistory: false) }
             return
         }

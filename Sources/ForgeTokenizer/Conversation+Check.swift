@@ -20,10 +20,14 @@ extension Conversation {
         let place = "`messages[\(messages.count - 1)]`, the last,"
         switch purpose {
         case .prompt:
-            guard last.role != .assistant || last.continues else { throw Conversation.refuse("\(place) is the assistant's, whose turn would be next", "end with a user's message or a tool's, or have it continued") }
+            guard last.role != .assistant || last.continues else {
+                throw Conversation.refuse("\(place) is the assistant's, whose turn would be next", "end with a user's message or a tool's, or have it continued")
+            }
             guard last.role != .system else { throw Conversation.refuse("\(place) is from the system", "end with a user's message or a tool's") }
         case .training:
-            guard last.role == .assistant else { throw Conversation.refuse("\(place) is from the \(last.role.rawValue): there is nothing to learn after it", "end with the assistant's message") }
+            guard last.role == .assistant else {
+                throw Conversation.refuse("\(place) is from the \(last.role.rawValue): there is nothing to learn after it", "end with the assistant's message")
+            }
             guard !last.continues else { throw Conversation.refuse("\(place) is not finished", "end with a whole message") }
         }
     }
@@ -59,7 +63,7 @@ extension Conversation {
     }
 
     private func uneven(_ caller: Int, _ called: Int, _ answered: Int) -> Fault {
-        Conversation.refuse("the calls of `messages[\(caller)]` that count are \(called), and \(answered) results follow", "send one tool's message for each call, right after the calls")
+        Conversation.refuse("`messages[\(caller)]` makes \(called) calls that count, and \(answered) results follow", "send one tool's message for each call, right after the calls")
     }
 
     private func checkPairs(_ purpose: ChatLayout.Purpose) throws(Fault) {
@@ -67,14 +71,20 @@ extension Conversation {
         for (index, message) in messages.enumerated().dropFirst() {
             if message.role == .tool {
                 let id = Array((message.callID ?? "").utf8)
-                guard !answered.contains(id) else { throw Conversation.refuse("`messages[\(index)]` answers a call that has its answer", "send one result for each call") }
-                guard called.contains(id) else { throw Conversation.refuse("`messages[\(index)]` answers no call of the assistant's last message", "give it the id of the call it answers") }
+                guard !answered.contains(id) else {
+                    throw Conversation.refuse("`messages[\(index)]` answers a call that has its answer", "send one result for each call")
+                }
+                guard called.contains(id) else {
+                    throw Conversation.refuse("`messages[\(index)]` answers no call of the assistant's last message", "give it the id of the call it answers")
+                }
                 answered.insert(id)
             } else if message.role == .assistant {
                 guard called.count == answered.count else { throw uneven(caller, called.count, answered.count) }
                 (caller, called, answered) = (index, [], [])
                 for call in message.calls {
-                    guard called.insert(Array((call.id ?? "null").utf8)).inserted else { throw Conversation.refuse("two calls of `messages[\(index)]` have one id", "give each call its own id") }
+                    guard called.insert(Array((call.id ?? "null").utf8)).inserted else {
+                        throw Conversation.refuse("two calls of `messages[\(index)]` have one id", "give each call its own id")
+                    }
                 }
             }
         }
@@ -88,8 +98,12 @@ extension Conversation {
             let mayThink = version >= .v13 && (message.role == .assistant || message.role == .system && version < .v15)
             guard mayThink else { throw Conversation.refuse("\(place) holds reasoning, which this format has no place for", "leave the reasoning out") }
         }
-        guard message.calls.isEmpty || message.role == .assistant else { throw Conversation.refuse("\(place) makes calls, and is from the \(message.role.rawValue)", "let only the assistant call tools") }
-        guard !message.continues || isLast && message.role == .assistant else { throw Conversation.refuse("\(place) is to be continued, and is not the assistant's last", "have only the last message continued") }
+        guard message.calls.isEmpty || message.role == .assistant else {
+            throw Conversation.refuse("\(place) makes calls, and is from the \(message.role.rawValue)", "let only the assistant call tools")
+        }
+        guard !message.continues || isLast && message.role == .assistant else {
+            throw Conversation.refuse("\(place) is to be continued, and is not the assistant's last", "have only the last message continued")
+        }
         guard message.weight.map({ message.role == .assistant && (0...1).contains($0) }) ?? true else {
             throw Conversation.refuse("the weight of \(place) cannot be honoured", "weigh only the assistant's messages, with 0 or 1")
         }
@@ -103,7 +117,9 @@ extension Conversation {
         case .tool:
             guard version > .v1 else { throw Conversation.refuse("\(place) is from a tool, which this format does not know", "leave tools out") }
             guard message.name.map({ ToolCall.isName($0) }) ?? true else { throw Conversation.badName(message.name ?? "", place) }
-            guard version < .v3 || message.callID.map({ version >= .v13 ? !$0.isEmpty && $0 != "null" : ToolCall.isID($0) }) ?? false else { throw Conversation.badID(message.callID, place, version) }
+            guard version < .v3 || message.callID.map({ version >= .v13 ? !$0.isEmpty && $0 != "null" : ToolCall.isID($0) }) ?? false else {
+                throw Conversation.badID(message.callID, place, version)
+            }
         }
     }
 
@@ -139,7 +155,9 @@ extension Conversation {
             case .assistant: (answers, results) = (!message.calls.isEmpty, 0)
             case .tool where answers:
                 results += 1
-                guard results == 1 else { throw Conversation.refuse("`messages[\(index)]` is the second result of one turn", "let the assistant make one call a turn in this format") }
+                guard results == 1 else {
+                    throw Conversation.refuse("`messages[\(index)]` is the second result of one turn", "let the assistant make one call a turn in this format")
+                }
             default: (answers, results) = (false, 0)
             }
         }
@@ -152,7 +170,9 @@ extension Conversation {
             guard ToolCall.isName(tool.name) else {
                 throw refuse("`tools[\(index)]` is called `\(tool.name.prefix(80))`", "name a function with 1 to 64 of the characters a-z, A-Z, 0-9, `_` and `-`")
             }
-            guard PythonJSON.members(of: Array(tool.parameters.utf8)) != nil else { throw refuse("the parameters of `tools[\(index)]` are no JSON object", "describe the parameters by a JSON schema") }
+            guard PythonJSON.members(of: Array(tool.parameters.utf8)) != nil else {
+                throw refuse("the parameters of `tools[\(index)]` are no JSON object", "describe the parameters by a JSON schema")
+            }
         }
     }
 
@@ -186,7 +206,9 @@ extension Conversation {
         }
         var members: [String] = []
         if let shown {
-            guard PythonJSON.members(of: Array(shown.utf8)) != nil, case .json(let bytes) = PythonJSON.rewrite(shown.utf8) else { throw refuse("the schema is no JSON object", "send a JSON schema") }
+            guard PythonJSON.members(of: Array(shown.utf8)) != nil, case .json(let bytes) = PythonJSON.rewrite(shown.utf8) else {
+                throw refuse("the schema is no JSON object", "send a JSON schema")
+            }
             members.append("\"json_schema\": " + String(decoding: bytes, as: UTF8.self))
         }
         if let chosen { members.append("\"reasoning_effort\": \"\(chosen.rawValue)\"") }

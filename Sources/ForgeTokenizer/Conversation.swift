@@ -63,7 +63,9 @@ package struct ModelSettingsRule: Sendable, Hashable, Codable {
         if let effort = builder["reasoning_effort"], effort != .null {
             var efforts: [ReasoningEffort] = []
             for value in effort["values"]?.array ?? [] {
-                guard let known = value.string.flatMap(ReasoningEffort.init), !efforts.contains(known) else { throw refuse("a reasoning effort is unknown or written twice") }
+                guard let known = value.string.flatMap(ReasoningEffort.init), !efforts.contains(known) else {
+                    throw refuse("a reasoning effort is unknown or written twice")
+                }
                 efforts.append(known)
             }
             guard let standard = effort["default"]?.string.flatMap(ReasoningEffort.init), efforts.contains(standard) else {
