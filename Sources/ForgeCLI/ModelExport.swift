@@ -158,7 +158,7 @@ final class ModelReceiver: Sendable {
         try Durable.create(Path.join(directory, "params.json"), with: Array(params.text.utf8))
         let tokenizer = try Tokenizer(parsing: try folder.read(ModelFile.tokenizer.rawValue, limit: ModelFile.tokenizer.limit))
         let generation = try GenerationRecord(parsing: try folder.read(ModelFile.generation.rawValue, limit: .mib(1)))
-        if let tekken = tokenizer.tekken(version: generation.chatTemplate == ChatTemplate.mistralV3.rawValue ? "v3" : "v7") {
+        if let tekken = tokenizer.tekken(version: (generation.chatTemplate.flatMap(ChatTemplate.init) ?? .mistralV7).version.name) {
             try Durable.create(Path.join(directory, "tekken.json"), with: tekken)
         }
         for file in ModelFile.allCases where file != .tokenizer { try Durable.remove(Path.join(directory, file.rawValue)) }

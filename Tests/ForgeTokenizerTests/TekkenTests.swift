@@ -34,23 +34,6 @@ import Testing
         #expect(try Tokenizer(parsing: bytes).json == bytes)
     }
 
-    @Test func `conversations are laid out as mistral_common lays them out`() throws {
-        let tokenizer = try tokenizer()
-        let golden = try #require(try JSON.parse(GoldenTests.fixture("chat-golden.json")).array)
-        #expect(golden.count == 120)
-        for item in golden {
-            let template = try #require(item["template"]?.string.flatMap(ChatTemplate.init))
-            let messages = try (item["messages"]?.array ?? []).map { ChatMessage(try #require($0["role"]?.string.flatMap(ChatMessage.Role.init)), try #require($0["content"]?.string)) }
-            let ids = (item["ids"]?.array ?? []).compactMap(\.int).map(Token.init)
-            #expect(try template.encode(messages, with: tokenizer) == ids, "\(item.text)")
-            // Where the system's words stand is what tells the formats apart.
-            if messages.first?.role == .system, messages.count > 2 {
-                let other: ChatTemplate = template == .mistralV3 ? .mistralV7 : .mistralV3
-                #expect(try other.encode(messages, with: tokenizer) != ids)
-            }
-        }
-    }
-
     @Test func `written out it is the same tokenizer, and one with merges of its own is not written`() throws {
         let tokenizer = try tokenizer(), written = try #require(tokenizer.tekken(version: "v7"))
         #expect(try Tokenizer(tekken: written).json == tokenizer.json && JSON.parse(written)["special_tokens"]?.array?.count == 20)

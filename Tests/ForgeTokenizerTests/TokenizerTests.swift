@@ -162,7 +162,7 @@ import Testing
     }
 
     @Test(arguments: [
-        [], [ChatMessage(.assistant, "a")], [.init(.user, "a"), .init(.user, "b")], [.init(.user, "a"), .init(.system, "b")], [.init(.system, "b")],
+        [], [ChatMessage(.assistant, "a")], [.init(.user, "a"), .init(.system, "b")], [.init(.system, "b")],
     ] as [[ChatMessage]])
     func `messages that are no conversation are refused`(messages: [ChatMessage]) {
         #expect(throws: Fault.self) { try ChatTemplate.mistralV3.encode(messages, with: TokenizerTests.trained) }
