@@ -15,6 +15,6 @@ package struct PrefixRule: Sendable {
         let bytes = tokenizer.bytes(of: token)
         guard isPending, !bytes.isEmpty else { return bytes }
         isPending = false
-        return bytes.first == UInt8(ascii: " ") && !tokenizer.isBare(token) ? bytes.dropFirst() : bytes
+        return bytes.first == UInt8(ascii: " ") && !tokenizer.isByte(token) && !tokenizer.isUnknown(token) ? bytes.dropFirst() : bytes
     }
 }

@@ -1,16 +1,18 @@
 /// Turns tokens into text as they come. What it has returned is final, and never ends inside a code point.
 ///
-/// Bytes that cannot be part of well-formed UTF-8 become U+FFFD, one for each maximal ill-formed piece (one for each byte where pieces are SentencePiece's), exactly
-/// as decoding all at once would.
+/// Bytes that cannot be part of well-formed UTF-8 become U+FFFD, one for each maximal ill-formed piece, exactly as decoding all at once would; where tokens are pieces
+/// of text, one for each byte, and a run of bytes ends at the next token that is none.
 package struct StreamDecoder: Sendable {
+    private let tokenizer: Tokenizer
     private var prefix: PrefixRule
-    private let replacesEachByte: Bool
+    private let hasRunsOfBytes: Bool
     private var held: [UInt8] = []
 
     /// - Parameter continuing: text stands before these tokens already; see `PrefixRule`.
     package init(_ tokenizer: Tokenizer, continuing: Bool = false) {
+        self.tokenizer = tokenizer
         prefix = PrefixRule(tokenizer, continuing: continuing)
-        replacesEachByte = tokenizer.replacesEachByte
+        hasRunsOfBytes = tokenizer.hasRunsOfBytes
     }
 
     /// Bytes received that do not make a whole code point yet: at most three.
@@ -18,12 +20,13 @@ package struct StreamDecoder: Sendable {
 
     /// The text that became certain with this token; often empty inside a character of several tokens. Control tokens add nothing.
     package mutating func push(_ token: Token) -> String {
+        let before = hasRunsOfBytes && !held.isEmpty && !tokenizer.isByte(token) ? finish() : ""
         held += prefix.bytes(of: token)
         let certain = held.count - UTF8Form.unfinishedCount(held)
-        guard certain > 0 else { return "" }
+        guard certain > 0 else { return before }
         let text = text(held[..<certain])
         held.removeFirst(certain)
-        return text
+        return before + text
     }
 
     /// The rest, when no token follows: U+FFFD if the last character stayed incomplete.
@@ -32,5 +35,5 @@ package struct StreamDecoder: Sendable {
         return text(held[...])
     }
 
-    private func text(_ bytes: ArraySlice<UInt8>) -> String { String(decoding: replacesEachByte ? UTF8Form.repaired(Array(bytes))[...] : bytes, as: UTF8.self) }
+    private func text(_ bytes: ArraySlice<UInt8>) -> String { String(decoding: hasRunsOfBytes ? UTF8Form.repaired(Array(bytes))[...] : bytes, as: UTF8.self) }
 }

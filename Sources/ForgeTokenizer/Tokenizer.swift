@@ -61,8 +61,8 @@ package struct Tokenizer: Sendable {
     /// Whether a text is encoded with a blank before it that is no part of the text.
     package var dropsPrefix: Bool { if case .pieces(let pairs) = model { pairs.form.dropsPrefix } else { false } }
 
-    /// Whether ill-formed bytes become U+FFFD one by one, as SentencePiece does, and not one for each maximal piece.
-    var replacesEachByte: Bool { if case .pieces = model { true } else { false } }
+    /// Whether tokens are text, and bytes stand between them in runs of their own: ill-formed ones become U+FFFD one by one, as SentencePiece does.
+    var hasRunsOfBytes: Bool { if case .pieces = model { true } else { false } }
 
     /// What to say of a tokenizer that has Mistral's marks and splits words by Llama's expression: some conversions do by mistake (transformers#42299), and the
     /// release's own `tekken.json` gives other ids. It is honoured as written, for those that were trained with it.
@@ -92,14 +92,19 @@ package struct Tokenizer: Sendable {
     /// The bytes of all tokens in order; control tokens and unknown ids contribute nothing. Where texts are encoded with a blank before them, the text lacks it,
     /// and bytes that are no UTF-8 are U+FFFD.
     package func decode(_ tokens: some Sequence<Token>) -> [UInt8] {
-        var out: [UInt8] = [], prefix = PrefixRule(self)
-        for token in tokens { out += prefix.bytes(of: token) }
-        return replacesEachByte ? UTF8Form.repaired(out) : out
+        var out: [UInt8] = []
+        guard case .bytes = model else {
+            var stream = StreamDecoder(self)
+            for token in tokens { out += stream.push(token).utf8 }
+            return out + stream.finish().utf8
+        }
+        for token in tokens { out += bytes(of: token) }
+        return out
     }
 
-    /// Whether the token is one byte of a run of bytes, or stands for what cannot be known: neither has a blank to lose.
-    func isBare(_ token: Token) -> Bool {
-        guard case .pieces(let pairs) = model else { return false }
-        return token == pairs.unknown || byteTokens.contains(token)
-    }
+    /// Whether the token stands for one byte of a run of bytes.
+    func isByte(_ token: Token) -> Bool { byteTokens.contains(token) }
+
+    /// Whether the token stands for what no piece spells: such text has no blank before it.
+    func isUnknown(_ token: Token) -> Bool { if case .pieces(let pairs) = model { token == pairs.unknown } else { false } }
 }
