@@ -139,6 +139,9 @@ private let families = [("mistral", "decoder-plain"), ("ministral", "decoder-min
         try refusal("checkpoint.config", "quantization_config", config: ["quantization_config": ["quant_method": "fp8"]])
         try refusal("checkpoint.config", "vision_config", config: ["vision_config": [:]])
         try refusal("checkpoint.config", "attention_bias", config: ["attention_bias": true])
+        try refusal("checkpoint.config", "mlp_bias", config: ["mlp_bias": true])
+        try refusal("model.config", "attention_bias", config: ["attention_bias": "true"])
+        try refusal("model.config", "hidden_size", config: ["hidden_size": .double(16)])
         try refusal("checkpoint.config", "layer_types", config: ["layer_types": ["full_attention", "sliding_attention"]])
         try refusal("checkpoint.layout", "both") { try $0.write("params.json", "{}") }
         try refusal("checkpoint.layout", "neither") { try Path.removeTree(Path.join($0.path, "config.json")) }
@@ -175,7 +178,7 @@ private let families = [("mistral", "decoder-plain"), ("ministral", "decoder-min
         }
         let good = try JSON.parse(try Fixture.bytes("checkpoint/ministral3/params.json")).object!
         for (key, value, word) in [
-            ("dim", .string("16"), "`dim` is not a whole number"), ("n_layers", .null, "`n_layers` is missing"), ("use_biases", true, "biases"), ("quantization", ["qformat_weight": "fp8_e4m3"], "`quantization`"),
+            ("dim", .string("16"), "`dim` is not a whole number"),("dim", .double(1e6), "`dim` is not a whole number"), ("n_layers", .int(.max), "`n_layers` is not a whole number"), ("sliding_window", [.int(.max), .null], "list"), ("n_layers", .null, "`n_layers` is missing"), ("use_biases", true, "biases"), ("quantization", ["qformat_weight": "fp8_e4m3"], "`quantization`"),
             ("q_lora_rank", 8, "`q_lora_rank`"), ("vision_encoder", [:], "`vision_encoder`"), ("sliding_window", [4, 5], "list"), ("yarn", ["factor": 4, "original_max_position_embeddings": 32], "apply_scale"),
             ("moe", ["num_experts": 4, "num_experts_per_tok": 2, "num_shared_experts": 1], "moe.num_shared_experts"), ("causal", false, "causal"),
         ] as [(String, JSON, String)] {
