@@ -199,6 +199,26 @@ private let families = [("mistral", "decoder-plain"), ("ministral", "decoder-min
         #expect(try MistralConfig(params: .object(scaled)).yarn?.attentionFactor == Yarn.magnitude(4))
     }
 
+    /// A header of 640 bytes begins as a pickle of protocol 2 does, one of 0x6928 as the text of an older one.
+    @Test func `a tensor file is one whatever the length of its header`() throws {
+        let golden = try Golden("decoder-plain")
+        for length in [0x180, 0x280, 0x580, 0x6428, 0x6928] {
+            let start = [UInt8(length & 0xff), UInt8(length >> 8), 0, 0, 0, 0, 0, 0] + Array("{\"__metadata__\":{".utf8)
+            #expect(ExecutableFormat(name: "model-00001-of-00002.safetensors", start: start) == nil)
+            #expect(ExecutableFormat(name: "model", start: start) == .pickle)
+            #expect(ExecutableFormat(name: "model.safetensors.bin", start: start) == .pickle)
+        }
+        #expect(ExecutableFormat(name: "model.safetensors", start: [0x80, 0x02, 0, 0, 0, 0, 0, 0]) == .pickle)
+        #expect(ExecutableFormat(name: "model.safetensors", start: [0x80, 0x04, 0x95, 0x1a, 0, 0, 0, 0, 0, 0, 0, 0x7d]) == .pickle)
+        let scratch = try Scratch()
+        _ = try scratch.huggingFace(golden)
+        func file(_ padding: Int) -> [UInt8] { Golden.file(golden.tensors, metadata: ["x": String(repeating: "x", count: padding)]) }
+        let short = file(8), bytes = file(8 + 0x6428 - Int(short[0]) - Int(short[1]) << 8)
+        #expect(ExecutableFormat(name: "model", start: Array(bytes[..<ExecutableFormat.sniffed])) == .pickle)
+        try scratch.write("model.safetensors", bytes)
+        #expect(try Checkpoint(try CheckpointFolder(scratch.path)).sources.count == 3)
+    }
+
     /// Cut, flipped and overwritten files end in a refusal or a checkpoint, never in a trap.
     @Test(arguments: 0..<4 as Range<UInt64>)
     func `damaged files never trap`(seed: UInt64) throws {
