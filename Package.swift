@@ -78,7 +78,7 @@ let package = Package(
 
         // 2 keep
         library("ForgeArtifact", ["ForgeCore", "ForgeOS", "ForgeCrypto", "ForgeBlocks"]),
-        library("ForgeCheckpoint", ["ForgeCore", "ForgeOS", "ForgeArtifact", "ForgeModel"]),
+        library("ForgeCheckpoint", ["ForgeCore", "ForgeOS", "ForgeArtifact", "ForgeModel", "ForgeBlocks"]),
         library("ForgeVault", ["ForgeCore", "ForgeOS", "ForgeCrypto", "ForgeArtifact", "ForgeGate"]),
         library("ForgeCatalog", ["ForgeCore", "ForgeOS", "ForgeArtifact", "ForgeGate", "CSQLite"]),
         library("ForgeAudit", ["ForgeCore", "ForgeOS", "ForgeCrypto", "ForgeGate"]),

@@ -68,7 +68,10 @@ package struct Checkpoint: Sendable {
         func fault(_ why: String, _ remedy: String = "bring a decoder of text alone, in F32, BF16 or F16") -> Fault { Fault(.request, "checkpoint.config", "this checkpoint is not supported", why: why, remedy: remedy) }
         if json["auto_map"] != nil { throw fault("`auto_map` names code of its own that would have to run", "nothing that comes with a checkpoint is ever run") }
         for part in ["vision_config", "audio_config", "text_config"] where json[part] != nil { throw fault("`\(part)`: models of images or sound are not read yet") }
-        if let value = json["quantization_config"], value != .null { throw fault("`quantization_config`: weights of 8 or 4 bits are not read yet") }
+        // The tensors say the rest: each is looked for with its scales.
+        if let method = json["quantization_config"]?["quant_method"]?.string, !["fp8", "compressed-tensors"].contains(method) {
+            throw fault("`quantization_config` has the method `\(method.prefix(40))`", "bring FP8, NVFP4, or the release in BF16")
+        }
         for key in ["attention_bias", "mlp_bias"] where json[key]?.bool == true { throw fault("`\(key)` is true: matrices with biases are not supported") }
         if let part = json["partial_rotary_factor"]?.number, part != 1 { throw fault("`partial_rotary_factor` is \(part): heads that turn in part are not supported") }
         if json["model_type"]?.string != "ministral", let kinds = json["layer_types"]?.array {

@@ -5,77 +5,95 @@ import ForgeOS
 
 /// One tensor file that a checkpoint or a model becomes: laid out from its tensors, its bytes made from the files when they are asked for.
 package struct ModelWeights: Sendable {
-    /// How the rows of heads so wide are turned on their way.
-    private enum Turn: Sendable { case none, toHalves(Int), toPairs(Int) }
-
     private struct Piece: Sendable {
-        let place: TensorShards.Place
-        var turn = Turn.none
-        /// What is added on the way.
-        var delta: AdapterDelta?
+        /// Bytes of this file.
+        let range: Range<Int>
+        let dtype: DType
+        var source: TensorSource
     }
 
     package let table: TensorTable
     private let header: [UInt8]
-    /// In the order of the table's places.
-    private let pieces: [(entry: TensorTable.Entry, piece: Piece)]
+    /// In the order of the file, mostly one a tensor.
+    private let pieces: [Piece]
 
-    /// Types that models are kept in here.
-    private static let types: Set<DType> = [.f32, .bf16]
+    /// A tensor of the file that is made, and the matrices that lie in it one after another.
+    private typealias Made = (name: String, shape: Shape, sources: [TensorSource])
 
     init(_ shards: TensorShards, _ config: MistralConfig, _ layout: Checkpoint.Layout) throws(Fault) {
-        var left = Set(shards.places.keys), pieces: [String: Piece] = [:]
-        var tensors: [(name: String, dtype: DType, shape: Shape)] = []
-        for entry in ParameterTable(config).entries {
-            let name = layout == .native ? NativeNames.name(entry.name) : entry.name, place = try ModelWeights.place(name, entry.shape, in: shards, of: DType.widening)
-            left.remove(name)
-            // F16 has three bits of fraction more than BF16 and fewer exponents than float32, which alone holds every one of its values.
-            tensors.append((entry.name, place.entry.dtype == .f16 ? .f32 : place.entry.dtype, entry.shape))
-            let paired = layout == .native ? NativeNames.pairedHeads(entry.name, config) : nil
-            pieces[entry.name] = Piece(place: place, turn: paired.map { .toHalves($0) } ?? .none)
+        var tensors = QuantisedTensors(shards)
+        let made = try ParameterTable(config).homes.map { (home, entries) throws(Fault) -> Made in
+            let sources = try entries.map { (entry) throws(Fault) in
+                guard layout == .native else {
+                    return home.name == entry.name
+                        ? try tensors.source(entry.name, entry.shape) : try tensors.source(entry.name, entry.shape, in: home.name, home.shape, first: entry.home.first)
+                }
+                var source = try tensors.source(NativeNames.name(entry.name), entry.shape)
+                if let d = NativeNames.pairedHeads(entry.name, config) { source.turn = .toHalves(d) }
+                return source
+            }
+            if let first = sources.first, let other = sources.first(where: { $0.dtype != first.dtype }) {
+                throw ModelWeights.fault("the experts of `\(home.name)` are of two types, \(first.dtype.rawValue) and \(other.dtype.rawValue)")
+            }
+            return (home.name, home.shape, sources)
         }
-        try ModelWeights.settle(left, shards, config, layout)
-        self.init(tensors, pieces, metadata: ["format": "pt"])
+        try ModelWeights.settle(tensors.left, shards, config, layout)
+        self.init(made, metadata: ["format": "pt"])
     }
 
     /// Adapters in PEFT's file keep their names and types.
     init(adapters shards: TensorShards, _ table: ParameterTable) throws(Fault) {
-        var pieces: [String: Piece] = [:]
-        let tensors = try table.entries.map { (entry) throws(Fault) in
-            let place = try ModelWeights.place(entry.name, entry.shape, in: shards, of: DType.widening)
-            pieces[entry.name] = Piece(place: place)
-            return (name: entry.name, dtype: place.entry.dtype, shape: entry.shape)
+        let made = try table.entries.map { (entry) throws(Fault) -> Made in
+            (entry.name, entry.shape, [try ModelWeights.source(entry.name, entry.shape, in: shards, of: DType.widening)])
         }
-        if let other = shards.places.keys.filter({ pieces[$0] == nil }).min() { throw ModelWeights.fault("tensor `\(other.prefix(200))` is not of these adapters") }
-        self.init(tensors, pieces, metadata: ["format": "pt"])
+        if let other = shards.places.keys.filter({ table[$0] == nil }).min() { throw ModelWeights.fault("tensor `\(other.prefix(200))` is not of these adapters") }
+        self.init(made, metadata: ["format": "pt"], dtype: { $0.place.entry.dtype })
     }
 
-    private init(_ tensors: [(name: String, dtype: DType, shape: Shape)], _ pieces: [String: Piece], metadata: [String: String]) {
-        table = TensorTable(laying: tensors, metadata: metadata)
+    private init(_ made: [Made], metadata: [String: String], dtype: (TensorSource) -> DType = { $0.dtype }) {
+        let table = TensorTable(laying: made.map { ($0.name, dtype($0.sources[0]), $0.shape) }, metadata: metadata)
+        let sources = Dictionary(uniqueKeysWithValues: made.map { ($0.name, $0.sources) })
+        var pieces: [Piece] = []
+        for entry in table.entries {
+            var at = entry.range.lowerBound
+            for source in sources[entry.name]! {
+                let range = at..<at + source.rows * source.columns * entry.dtype.width
+                pieces.append(Piece(range: range, dtype: entry.dtype, source: source))
+                at = range.upperBound
+            }
+            precondition(at == entry.range.upperBound, "the matrices of a tensor fill it")
+        }
+        self.init(table, pieces)
+    }
+
+    private init(_ table: TensorTable, _ pieces: [Piece]) {
+        self.table = table
         header = table.headerBytes
-        self.pieces = table.entries.map { ($0, pieces[$0.name]!) }
+        self.pieces = pieces
     }
 
-    private static func place(_ name: String, _ shape: Shape, in shards: TensorShards, of types: Set<DType>) throws(Fault) -> TensorShards.Place {
+    private static func source(_ name: String, _ shape: Shape, in shards: TensorShards, of types: Set<DType>) throws(Fault) -> TensorSource {
         guard let place = shards.places[name] else { throw fault("tensor `\(name)` is missing") }
         guard place.entry.shape == shape else { throw fault("tensor `\(name)` has the shape \(place.entry.shape), and the configuration says \(shape)") }
         guard types.contains(place.entry.dtype) else {
             throw fault("tensor `\(name)` is of type \(place.entry.dtype.rawValue), which is not read: \(types.map(\.rawValue).sorted().joined(separator: ", ")) are")
         }
-        return place
+        let rows = shape.rank > 1 ? shape.count / shape[shape.rank - 1] : 1
+        return TensorSource(place: place, rows: rows, columns: shape.count / rows)
     }
 
     /// The `consolidated.safetensors` that a model's `model.safetensors` becomes.
     /// - Throws: `.request` naming the tensor that is missing or does not fit.
     package init(native model: String, in folder: CheckpointFolder, _ config: MistralConfig) throws(Fault) {
         let shards = try TensorShards(folder, names: [model], listed: nil)
-        var tensors: [(name: String, dtype: DType, shape: Shape)] = [], pieces: [String: Piece] = [:]
-        for entry in ParameterTable(config).entries {
-            let place = try ModelWeights.place(entry.name, entry.shape, in: shards, of: ModelWeights.types), name = NativeNames.name(entry.name)
-            tensors.append((name, place.entry.dtype, entry.shape))
-            pieces[name] = Piece(place: place, turn: NativeNames.pairedHeads(entry.name, config).map { .toPairs($0) } ?? .none)
+        let made = try ParameterTable(config).entries.map { (entry) throws(Fault) -> Made in
+            let place = try ModelWeights.source(entry.home.name, entry.home.shape, in: shards, of: [.f32, .bf16]).place, rows = entry.shape.rank == 2 ? entry.shape[0] : 1
+            let columns = entry.count / rows
+            var source = TensorSource(place: place, rows: rows, columns: columns, firstRow: entry.home.first / columns)
+            if let d = NativeNames.pairedHeads(entry.name, config) { source.turn = .toPairs(d) }
+            return (NativeNames.name(entry.name), entry.shape, [source])
         }
-        self.init(tensors, pieces, metadata: [:])
+        self.init(made, metadata: [:])
     }
 
     /// The same file with adapters merged into the matrices they lie beside: W + s·B·A in float32, rounded once to W's type (docs/formats/adapters.md §3).
@@ -86,7 +104,7 @@ package struct ModelWeights: Sendable {
     /// - Throws: `.request` naming a matrix that is not there or has another shape.
     package func merging(_ adapters: ParameterTable, _ values: (ParameterTable.Entry) throws(Fault) -> [Float]) throws(Fault) -> ModelWeights {
         guard let config = adapters.adapters else { preconditionFailure("the table is one of adapters") }
-        var changed = Dictionary(uniqueKeysWithValues: pieces.map { ($0.entry.name, $0.piece) })
+        var changed = pieces
         for layer in 0..<adapters.config.layers {
             for target in config.targets {
                 guard let down = adapters[AdapterConfig.name(layer, target, .adapterDown)], let up = adapters[AdapterConfig.name(layer, target, .adapterUp)] else {
@@ -94,11 +112,12 @@ package struct ModelWeights: Sendable {
                 }
                 let name = target.module(layer) + ".weight", shape: Shape = [up.shape[0], down.shape[1]]
                 guard let entry = table[name], entry.shape == shape else { throw ModelWeights.fault("tensor `\(name)`, which has an adapter of \(shape), is missing or has another shape") }
-                precondition(changed[name]!.delta == nil, "adapters are merged once")
-                changed[name]!.delta = AdapterDelta(down: try values(down), up: try values(up), rank: config.rank, columns: shape[1], scale: config.scale)
+                guard let at = pieces.firstIndex(where: { $0.range == entry.range }) else { preconditionFailure("a matrix beside which adapters lie is a tensor of its own") }
+                precondition(changed[at].source.delta == nil, "adapters are merged once")
+                changed[at].source.delta = AdapterDelta(down: try values(down), up: try values(up), rank: config.rank, columns: shape[1], scale: config.scale)
             }
         }
-        return ModelWeights(table.entries.map { ($0.name, $0.dtype, $0.shape) }, changed, metadata: table.metadata)
+        return ModelWeights(table, changed)
     }
 
     package func merging(_ adapters: AdapterCheckpoint) throws(Fault) -> ModelWeights {
@@ -146,13 +165,13 @@ package struct ModelWeights: Sendable {
         var low = 0, high = pieces.count
         while low < high {
             let middle = (low + high) / 2
-            if pieces[middle].entry.range.upperBound <= range.lowerBound { low = middle + 1 } else { high = middle }
+            if pieces[middle].range.upperBound <= range.lowerBound { low = middle + 1 } else { high = middle }
         }
-        for (entry, piece) in pieces[low...] {
-            let part = entry.range.clamped(to: range)
+        for piece in pieces[low...] {
+            let part = piece.range.clamped(to: range)
             guard !part.isEmpty else { break }
-            let from = part.lowerBound - entry.range.lowerBound
-            try read(entry, piece, from..<(from + part.count), into: &out, at: part.lowerBound - range.lowerBound)
+            let from = part.lowerBound - piece.range.lowerBound
+            try piece.source.read(from..<(from + part.count), as: piece.dtype, into: &out, at: part.lowerBound - range.lowerBound)
         }
         return out
     }
@@ -171,40 +190,7 @@ package struct ModelWeights: Sendable {
         return entry.dtype.floats(try bytes(entry.range))
     }
 
-    /// Bytes of one tensor as they leave.
-    private func read(_ entry: TensorTable.Entry, _ piece: Piece, _ range: Range<Int>, into out: inout [UInt8], at place: Int) throws(Fault) {
-        let kept = piece.place.entry.dtype
-        guard piece.delta != nil || entry.dtype != kept else { return try readTurned(piece, range, into: &out, at: place) }
-        let width = entry.dtype.width, elements = range.lowerBound / width..<(range.upperBound + width - 1) / width
-        var stored = [UInt8](repeating: 0, count: elements.count * kept.width)
-        try readTurned(piece, elements.lowerBound * kept.width..<elements.upperBound * kept.width, into: &stored, at: 0)
-        var values = kept.floats(stored)
-        piece.delta?.add(to: &values, from: elements.lowerBound)
-        let skipped = range.lowerBound - elements.lowerBound * width
-        out.replaceSubrange(place..<place + range.count, with: entry.dtype.bytes(values)[skipped..<skipped + range.count])
-    }
-
-    /// Bytes of one tensor in the type it is kept in.
-    private func readTurned(_ piece: Piece, _ range: Range<Int>, into out: inout [UInt8], at place: Int) throws(Fault) {
-        if case .none = piece.turn {
-            try piece.place.read(range, into: &out, at: place)
-            return
-        }
-        let width = piece.place.entry.shape[1] * piece.place.entry.dtype.width
-        var at = range.lowerBound
-        while at < range.upperBound {
-            let row = at / width, within = at % width, end = min(width, within + range.upperBound - at)
-            let source = switch piece.turn {
-            case .none: row
-            case .toHalves(let d): NativeNames.row(row, headDim: d)
-            case .toPairs(let d): NativeNames.rowHere(row, headDim: d)
-            }
-            try piece.place.read(source * width + within..<source * width + end, into: &out, at: place + at - range.lowerBound)
-            at += end - within
-        }
-    }
-
-    private static func fault(_ why: String) -> Fault {
-        Fault(.request, "checkpoint.tensor", "the checkpoint is not accepted", why: why, remedy: "bring the release whole and unchanged, in F32, BF16 or F16")
+    static func fault(_ why: String) -> Fault {
+        Fault(.request, "checkpoint.tensor", "the checkpoint is not accepted", why: why, remedy: "bring the release whole and unchanged, in F32, BF16, F16, FP8 or NVFP4")
     }
 }

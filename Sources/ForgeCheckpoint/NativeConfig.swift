@@ -38,9 +38,12 @@ extension MistralConfig {
             [
                 "dim", "n_layers", "head_dim", "hidden_dim", "n_heads", "n_kv_heads", "norm_eps", "vocab_size", "rope_theta", "tied_embeddings", "sliding_window", "max_position_embeddings",
                 "max_seq_len", "moe", "yarn", "llama_4_scaling", "use_biases", "causal", "model_type", "q_lora_rank", "kv_lora_rank", "qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim",
+                "quantization", "quantization_config",
             ])
         if try flag(root, "use_biases") { throw fault("`use_biases` is true: matrices with biases are not supported") }
         if let causal = root["causal"], causal != .null, causal != .bool(true) { throw fault("`causal` is not true") }
+        // The tensors say the rest: each is looked for with its scales.
+        if let format = root["quantization"]?["qformat_weight"]?.string, format != "fp8_e4m3" { throw fault("`quantization.qformat_weight` is `\(format.prefix(40))`, not `fp8_e4m3`") }
         let longest = try int(root, "max_position_embeddings"), longestOnce = try int(root, "max_seq_len")
         var latent: LatentAttention?
         if let rank = try int(root, "kv_lora_rank") {

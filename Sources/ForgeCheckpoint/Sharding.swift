@@ -2,7 +2,7 @@ import ForgeArtifact
 package import ForgeCore
 import ForgeOS
 
-/// One tensor file cut into shards as Hugging Face's libraries name and list them (docs/formats/checkpoints.md §6).
+/// One tensor file cut into shards as Hugging Face's libraries name and list them (docs/formats/checkpoints.md §7).
 package enum Sharding {
     /// Data a shard has at most, header apart; a larger tensor has a shard of its own.
     package static let bound = ByteCount(5_000_000_000)

@@ -8,7 +8,7 @@ import ForgeTensor
 import Testing
 
 /// Where a model of each family lies in both layouts: the golden decoder, and the folder that Tests/Fixtures/checkpoint/make.py made of it.
-private let families = [("mistral", "decoder-plain"), ("ministral", "decoder-ministral"), ("ministral3", "decoder-ministral3"), ("mixtral", "mixtral-plain")]
+private let families = [("mistral", "decoder-plain"), ("ministral", "decoder-ministral"), ("ministral3", "decoder-ministral3"), ("mixtral", "mixtral-plain"), ("mistral4", "mistral4-raised")]
 
 @Suite struct CheckpointTests {
     @Test(arguments: families.indices)
@@ -39,6 +39,7 @@ private let families = [("mistral", "decoder-plain"), ("ministral", "decoder-min
         #expect(try error(checkpoint.weights, checkpoint.config, golden) <= 1e-5)
         // What a reader gets wrong shows in the same numbers: rows of queries left in pairs, gate and up in each other's place, and a query that does not grow.
         let plain = try Scratch(), crossed = try Scratch()
+        guard family != "mistral4" else { return }  // its experts lie in one tensor, and its rows in pairs: GoldenTests mutates those
         let gate = family == "mixtral" ? "block_sparse_moe.experts.1.w1" : "mlp.gate_proj", up = family == "mixtral" ? "block_sparse_moe.experts.1.w3" : "mlp.up_proj"
         let exchanged = golden.tensors.map { tensor in
             var tensor = tensor
@@ -67,8 +68,7 @@ private let families = [("mistral", "decoder-plain"), ("ministral", "decoder-min
     private func error(_ weights: ModelWeights, _ config: MistralConfig, _ golden: Golden) throws -> Double {
         let device = try Device(threads: 2), parameters = try Parameters(ParameterTable(config), on: device)
         for entry in parameters.table.entries {
-            let bytes = try weights.bytes(try #require(weights.table[entry.name]).range)
-            parameters.tensor(entry).write(stride(from: 0, to: bytes.count, by: 4).map { at in Float(bitPattern: (0..<4).reduce(0) { $0 | UInt32(bytes[at + $1]) << (8 * $1) }) })
+            parameters.tensor(entry).write(Array(try weights.values(try #require(weights.table[entry.home.name]).name)[entry.home.first..<entry.home.first + entry.count]))
         }
         let batch = TokenBatch(ids: golden.ids, targets: golden.ids.map { _ in -1 }, cumulativeLengths: golden.lengths.reduce(into: [0]) { $0.append($0.last! + $1) })
         let logits = try Decoder(parameters, rows: batch.rows, on: device).logits(batch)
@@ -136,7 +136,7 @@ private let families = [("mistral", "decoder-plain"), ("ministral", "decoder-min
         try refusal("checkpoint.tensor", "shape", tensors: shaped)
         try refusal("checkpoint.tensor", "not one of this architecture", tensors: golden.tensors + [("model.extra.weight", [1], [0, 0, 0, 0])])
         try refusal("checkpoint.config", "auto_map", config: ["auto_map": ["AutoModel": "modeling_x.Model"]])
-        try refusal("checkpoint.config", "quantization_config", config: ["quantization_config": ["quant_method": "fp8"]])
+        try refusal("checkpoint.config", "quantization_config", config: ["quantization_config": ["quant_method": "gptq"]])
         try refusal("checkpoint.config", "vision_config", config: ["vision_config": [:]])
         try refusal("checkpoint.config", "attention_bias", config: ["attention_bias": true])
         try refusal("checkpoint.config", "mlp_bias", config: ["mlp_bias": true])
@@ -178,7 +178,7 @@ private let families = [("mistral", "decoder-plain"), ("ministral", "decoder-min
         }
         let good = try JSON.parse(try Fixture.bytes("checkpoint/ministral3/params.json")).object!
         for (key, value, word) in [
-            ("dim", .string("16"), "`dim` is not a whole number"),("dim", .double(1e6), "`dim` is not a whole number"), ("n_layers", .int(.max), "`n_layers` is not a whole number"), ("sliding_window", [.int(.max), .null], "list"), ("n_layers", .null, "`n_layers` is missing"), ("use_biases", true, "biases"), ("quantization", ["qformat_weight": "fp8_e4m3"], "`quantization`"),
+            ("dim", .string("16"), "`dim` is not a whole number"), ("dim", .double(1e6), "`dim` is not a whole number"), ("n_layers", .int(.max), "`n_layers` is not a whole number"), ("sliding_window", [.int(.max), .null], "list"), ("n_layers", .null, "`n_layers` is missing"), ("use_biases", true, "biases"), ("quantization", ["qformat_weight": "int4"], "`quantization.qformat_weight` is `int4`"),
             ("q_lora_rank", 8, "`q_lora_rank`"), ("vision_encoder", [:], "`vision_encoder`"), ("sliding_window", [4, 5], "list"), ("yarn", ["factor": 4, "original_max_position_embeddings": 32], "apply_scale"),
             ("moe", ["num_experts": 4, "num_experts_per_tok": 2, "num_shared_experts": 1], "moe.num_shared_experts"), ("causal", false, "causal"),
         ] as [(String, JSON, String)] {
