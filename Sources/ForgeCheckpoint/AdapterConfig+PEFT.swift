@@ -19,7 +19,7 @@ extension AdapterConfig {
     package init(peft json: JSON, beside base: MistralConfig) throws(Fault) {
         func fault(_ why: String) -> Fault { Fault(.request, "adapter.config", "cannot read the adapter's adapter_config.json", why: why, remedy: "LoRA adapters of one rank on the matrices of a dense decoder are supported") }
         guard let root = json.object else { throw fault("it is not a JSON object") }
-        guard base.experts == nil else { throw fault("the model is a mixture of experts: adapters beside those are not supported") }
+        guard base.experts == nil, base.latent == nil else { throw fault("the model is a mixture of experts: adapters beside those are not supported") }
         guard let kind = root["peft_type"]?.string else { throw fault("`peft_type` is missing") }
         guard kind == "LORA" else { throw fault("`peft_type` is `\(kind.prefix(40))`, not `LORA`") }
         if let task = root["task_type"], task != .null, task.string != "CAUSAL_LM" { throw fault("`task_type` is \(task.text.prefix(40)), not `CAUSAL_LM`") }
@@ -31,7 +31,7 @@ extension AdapterConfig {
             throw fault("`init_lora_weights` is \(start.text.prefix(40)): the adapter fits a matrix that was changed first; let PEFT convert it when it is saved")
         }
         if let dropout = root["lora_dropout"], dropout != .null, !(dropout.number.map { (0...1).contains($0) } ?? false) { throw fault("`lora_dropout` is not a number from 0 to 1") }
-        guard let rank = root["r"]?.int.flatMap({ Int(exactly: $0) }), (1...65_536).contains(rank) else { throw fault("`r` is not a whole number from 1 to 65536") }
+        guard let rank = root["r"].flatMap(MistralConfig.whole), (1...65_536).contains(rank) else { throw fault("`r` is not a whole number from 1 to 65536") }
         guard let alpha = root["lora_alpha"]?.number, abs(alpha) <= 1e9 else { throw fault("`lora_alpha` is not a number of at most 1e9") }
         let stabilised = root["use_rslora"] ?? false
         guard let stabilised = stabilised.bool else { throw fault("`use_rslora` is neither true nor false") }

@@ -18,8 +18,8 @@ extension MistralConfig {
         }
         func int(_ object: JSON.Object, _ key: String) throws(Fault) -> Int? {
             guard let value = object[key], value != .null else { return nil }
-            guard let number = value.int, let result = Int(exactly: number) else { throw fault("`\(key)` is not a whole number") }
-            return result
+            guard let number = MistralConfig.whole(value) else { throw fault("`\(key)` is not a whole number below 2^31") }
+            return number
         }
         func needed(_ object: JSON.Object, _ key: String) throws(Fault) -> Int {
             guard let value = try int(object, key) else { throw fault("`\(key)` is missing") }
@@ -93,11 +93,11 @@ extension MistralConfig {
         var window: Int?, windowed: [Bool] = []
         if let pattern = root["sliding_window"]?.array {
             // One after another over the layers, again and again; null is no window.
-            let windows = pattern.compactMap(\.int), others = pattern.count { $0 == .null }
+            let windows = pattern.compactMap(MistralConfig.whole), others = pattern.count { $0 == .null }
             guard (1...1_024).contains(pattern.count), (1...1_024).contains(layers), windows.count + others == pattern.count, Set(windows).count <= 1 else {
                 throw fault("`sliding_window` is not a list of one window and nulls")
             }
-            window = windows.first.map { Int(clamping: $0) }
+            window = windows.first
             windowed = (0..<layers).map { pattern[$0 % pattern.count] != .null }
         } else {
             window = try int(root, "sliding_window")

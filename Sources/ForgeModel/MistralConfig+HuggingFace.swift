@@ -14,24 +14,35 @@ extension MistralConfig {
                 if let fallback { return fallback }
                 throw fault("`\(key)` is missing")
             }
-            guard let number = value.int, let result = Int(exactly: number) else { throw fault("`\(key)` is not a whole number") }
-            return result
+            guard let number = MistralConfig.whole(value) else { throw fault("`\(key)` is not a whole number below 2^31") }
+            return number
         }
         func optional(_ key: String) throws(Fault) -> Int? {
             guard let value = root[key], value != .null else { return nil }
             // Some files list several end tokens: the first is the one that ends a text.
-            if let list = value.array, let first = list.first?.int { return Int(first) }
+            if let first = value.array?.first.flatMap(MistralConfig.whole) { return first }
             return try int(key)
+        }
+        func number(_ key: String) throws(Fault) -> Double? {
+            guard let value = root[key], value != .null else { return nil }
+            guard let number = value.number else { throw fault("`\(key)` is not a number") }
+            return number
+        }
+        func flag(_ key: String, _ fallback: Bool = false) throws(Fault) -> Bool {
+            guard let value = root[key], value != .null else { return fallback }
+            guard let flag = value.bool else { throw fault("`\(key)` is neither true nor false") }
+            return flag
         }
         let kind = root["model_type"]?.string ?? "mistral"
         guard ["mistral", "ministral", "ministral3", "mixtral", "mistral4"].contains(kind) else { throw fault("`model_type` is `\(kind.prefix(40))`") }
+        for key in ["attention_bias", "mlp_bias"] where try flag(key) { throw fault("`\(key)` is true: matrices with biases are not supported") }
         var experts: Experts?
         if kind == "mixtral" {
             // The defaults are those of transformers' MixtralConfig.
             experts = Experts(
-                count: try int("num_local_experts", 8), choices: try int("num_experts_per_tok", 2), balance: root["router_aux_loss_coef"]?.number ?? 0.001,
-                balances: root["output_router_logits"]?.bool ?? false)
-            if let noise = root["router_jitter_noise"]?.number, noise != 0 { throw fault("`router_jitter_noise` is \(noise): routing with noise is not supported") }
+                count: try int("num_local_experts", 8), choices: try int("num_experts_per_tok", 2), balance: try number("router_aux_loss_coef") ?? 0.001,
+                balances: try flag("output_router_logits"))
+            if let noise = try number("router_jitter_noise"), noise != 0 { throw fault("`router_jitter_noise` is \(noise): routing with noise is not supported") }
         }
         // The defaults here are those of transformers' Mistral4Config.
         var latent: LatentAttention?
@@ -39,16 +50,19 @@ extension MistralConfig {
             for (key, only) in [("n_group", 1), ("topk_group", 1), ("first_k_dense_replace", 0)] where try int(key, only) != only {
                 throw fault("`\(key)` is not \(only): experts in groups and leading dense layers are not supported")
             }
-            for key in ["norm_topk_prob", "rope_interleave"] where root[key]?.bool == false { throw fault("`\(key)` is false: no such model is known") }
+            for key in ["norm_topk_prob", "rope_interleave"] where try !flag(key, true) { throw fault("`\(key)` is false: no such model is known") }
             experts = Experts(
-                count: try int("n_routed_experts", try int("num_local_experts", 128)), choices: try int("num_experts_per_tok", 4), balance: root["router_aux_loss_coef"]?.number ?? 0.001,
-                balances: root["output_router_logits"]?.bool ?? false, shared: try int("n_shared_experts", 1), scale: root["routed_scaling_factor"]?.number ?? 1)
+                count: try int("n_routed_experts", try int("num_local_experts", 128)), choices: try int("num_experts_per_tok", 4), balance: try number("router_aux_loss_coef") ?? 0.001,
+                balances: try flag("output_router_logits"), shared: try int("n_shared_experts", 1), scale: try number("routed_scaling_factor") ?? 1)
             latent = LatentAttention(
                 queryRank: root["q_lora_rank"] == .null ? nil : try int("q_lora_rank", 1024), rank: try int("kv_lora_rank", 256), plainDim: try int("qk_nope_head_dim", 64),
                 turnedDim: try int("qk_rope_head_dim", 64), valueDim: try int("v_head_dim", 128))
         }
-        if let act = root["hidden_act"]?.string, act != "silu" { throw fault("`hidden_act` is `\(act.prefix(40))`, not `silu`") }
+        if let act = root["hidden_act"], act != .null, act != "silu" { throw fault("`hidden_act` is `\((act.string ?? act.text).prefix(40))`, not `silu`") }
         // `rope_scaling` is the older spelling of the same members.
+        for key in ["rope_parameters", "rope_scaling"] {
+            if let value = root[key], value != .null, value.object == nil { throw fault("`\(key)` is not an object") }
+        }
         let rope = root["rope_parameters"]?.object ?? root["rope_scaling"]?.object
         let contextMax = try int("max_position_embeddings")
         func turning(_ key: String) throws(Fault) -> Double? {
@@ -58,7 +72,11 @@ extension MistralConfig {
         }
         let rotary = (rope?["rope_type"] ?? rope?["type"])?.string ?? "default"
         guard ["default", "yarn"].contains(rotary) else { throw fault("rotary scaling `\(rotary.prefix(40))` is not supported") }
-        let original = try turning("original_max_position_embeddings").map { Int(exactly: $0) ?? 0 } ?? contextMax
+        var original = contextMax
+        if let value = rope?["original_max_position_embeddings"], value != .null {
+            guard let number = MistralConfig.whole(value) else { throw fault("`original_max_position_embeddings` of the rotary parameters is not a whole number below 2^31") }
+            original = number
+        }
         var yarn: Yarn?
         if rotary == "yarn" {
             guard let factor = try turning("factor") else { throw fault("`factor` of the rotary parameters is missing") }
@@ -87,19 +105,26 @@ extension MistralConfig {
         let growth = try turning("llama_4_scaling_beta")
         if ["ministral3", "mistral4"].contains(kind), growth == nil { throw fault("`llama_4_scaling_beta` of the rotary parameters is missing") }
         if !["ministral3", "mistral4"].contains(kind), growth != nil { throw fault("`llama_4_scaling_beta` is set, and `model_type` is neither `ministral3` nor `mistral4`") }
+        let theta = if let turned = try turning("rope_theta") { turned } else { try number("rope_theta") }
         // A member that is left out has the value that transformers' class has for it: what it writes leaves defaults out.
         let width = try int("hidden_size"), heads = try int("num_attention_heads")
         self.init(
             vocabulary: try int("vocab_size"), width: width, feedForward: latent == nil ? try int("intermediate_size") : try int("moe_intermediate_size", 2048),
             layers: try int("num_hidden_layers"), queryHeads: heads, kvHeads: root["num_key_value_heads"] == nil ? latent == nil ? 8 : heads : try int("num_key_value_heads", heads),
             headDim: root["head_dim"] == nil && kind == "ministral3" ? 128 : try int("head_dim", latent?.headDim ?? (heads > 0 ? width / heads : 0)),
-            contextMax: contextMax, normEps: Float(root["rms_norm_eps"]?.number ?? (["mistral", "ministral", "mistral4"].contains(kind) ? 1e-6 : 1e-5)),
-            ropeTheta: (rope?["rope_theta"] ?? root["rope_theta"])?.number ?? (kind == "mixtral" ? 1_000_000 : 10_000), yarn: yarn,
+            contextMax: contextMax, normEps: Float(try number("rms_norm_eps") ?? (["mistral", "ministral", "mistral4"].contains(kind) ? 1e-6 : 1e-5)),
+            ropeTheta: theta ?? (kind == "mixtral" ? 1_000_000 : 10_000), yarn: yarn,
             queryScale: growth.map { QueryScale(beta: $0, originalContext: original) },
             window: root["sliding_window"] == nil && ["mistral", "ministral"].contains(kind) ? 4096 : try optional("sliding_window"), windowed: windowed,
-            tiedEmbeddings: root["tie_word_embeddings"]?.bool ?? false, bos: try optional("bos_token_id"), eos: try optional("eos_token_id"), experts: experts, latent: latent)
+            tiedEmbeddings: try flag("tie_word_embeddings"), bos: try optional("bos_token_id"), eos: try optional("eos_token_id"), experts: experts, latent: latent)
         try validate()
+        for (key, id) in [("bos_token_id", bos), ("eos_token_id", eos)] {
+            if let id, !(0..<vocabulary).contains(id) { throw fault("`\(key)` is \(id), and there are \(vocabulary) tokens") }
+        }
     }
+
+    /// Nothing of a model is as large as 2^31: so sums and products of two never overflow before `validate` has looked at them. A number with a point or an exponent is none.
+    package static func whole(_ value: JSON) -> Int? { value.int.flatMap(Int32.init(exactly:)).map(Int.init) }
 
     /// `config.json` as transformers reads it; members in one fixed order, so equal models give equal bytes.
     package var json: JSON {

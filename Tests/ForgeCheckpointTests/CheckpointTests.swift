@@ -139,6 +139,9 @@ private let families = [("mistral", "decoder-plain"), ("ministral", "decoder-min
         try refusal("checkpoint.config", "quantization_config", config: ["quantization_config": ["quant_method": "gptq"]])
         try refusal("checkpoint.config", "vision_config", config: ["vision_config": [:]])
         try refusal("checkpoint.config", "attention_bias", config: ["attention_bias": true])
+        try refusal("checkpoint.config", "mlp_bias", config: ["mlp_bias": true])
+        try refusal("model.config", "attention_bias", config: ["attention_bias": "true"])
+        try refusal("model.config", "hidden_size", config: ["hidden_size": .double(16)])
         try refusal("checkpoint.config", "layer_types", config: ["layer_types": ["full_attention", "sliding_attention"]])
         try refusal("checkpoint.layout", "both") { try $0.write("params.json", "{}") }
         try refusal("checkpoint.layout", "neither") { try Path.removeTree(Path.join($0.path, "config.json")) }
@@ -175,7 +178,7 @@ private let families = [("mistral", "decoder-plain"), ("ministral", "decoder-min
         }
         let good = try JSON.parse(try Fixture.bytes("checkpoint/ministral3/params.json")).object!
         for (key, value, word) in [
-            ("dim", .string("16"), "`dim` is not a whole number"), ("n_layers", .null, "`n_layers` is missing"), ("use_biases", true, "biases"), ("quantization", ["qformat_weight": "int4"], "`quantization.qformat_weight` is `int4`"),
+            ("dim", .string("16"), "`dim` is not a whole number"), ("dim", .double(1e6), "`dim` is not a whole number"), ("n_layers", .int(.max), "`n_layers` is not a whole number"), ("sliding_window", [.int(.max), .null], "list"), ("n_layers", .null, "`n_layers` is missing"), ("use_biases", true, "biases"), ("quantization", ["qformat_weight": "int4"], "`quantization.qformat_weight` is `int4`"),
             ("q_lora_rank", 8, "`q_lora_rank`"), ("vision_encoder", [:], "`vision_encoder`"), ("sliding_window", [4, 5], "list"), ("yarn", ["factor": 4, "original_max_position_embeddings": 32], "apply_scale"),
             ("moe", ["num_experts": 4, "num_experts_per_tok": 2, "num_shared_experts": 1], "moe.num_shared_experts"), ("causal", false, "causal"),
         ] as [(String, JSON, String)] {
@@ -194,6 +197,26 @@ private let families = [("mistral", "decoder-plain"), ("ministral", "decoder-min
         var scaled = good
         scaled["yarn"] = ["factor": 4, "original_max_position_embeddings": 32, "apply_scale": true]
         #expect(try MistralConfig(params: .object(scaled)).yarn?.attentionFactor == Yarn.magnitude(4))
+    }
+
+    /// A header of 640 bytes begins as a pickle of protocol 2 does, one of 0x6928 as the text of an older one.
+    @Test func `a tensor file is one whatever the length of its header`() throws {
+        let golden = try Golden("decoder-plain")
+        for length in [0x180, 0x280, 0x580, 0x6428, 0x6928] {
+            let start = [UInt8(length & 0xff), UInt8(length >> 8), 0, 0, 0, 0, 0, 0] + Array("{\"__metadata__\":{".utf8)
+            #expect(ExecutableFormat(name: "model-00001-of-00002.safetensors", start: start) == nil)
+            #expect(ExecutableFormat(name: "model", start: start) == .pickle)
+            #expect(ExecutableFormat(name: "model.safetensors.bin", start: start) == .pickle)
+        }
+        #expect(ExecutableFormat(name: "model.safetensors", start: [0x80, 0x02, 0, 0, 0, 0, 0, 0]) == .pickle)
+        #expect(ExecutableFormat(name: "model.safetensors", start: [0x80, 0x04, 0x95, 0x1a, 0, 0, 0, 0, 0, 0, 0, 0x7d]) == .pickle)
+        let scratch = try Scratch()
+        _ = try scratch.huggingFace(golden)
+        func file(_ padding: Int) -> [UInt8] { Golden.file(golden.tensors, metadata: ["x": String(repeating: "x", count: padding)]) }
+        let short = file(8), bytes = file(8 + 0x6428 - Int(short[0]) - Int(short[1]) << 8)
+        #expect(ExecutableFormat(name: "model", start: Array(bytes[..<ExecutableFormat.sniffed])) == .pickle)
+        try scratch.write("model.safetensors", bytes)
+        #expect(try Checkpoint(try CheckpointFolder(scratch.path)).sources.count == 3)
     }
 
     /// Cut, flipped and overwritten files end in a refusal or a checkpoint, never in a trap.

@@ -7,7 +7,7 @@ import ForgeOS
 import ForgeTensor
 import Testing
 
-/// For Tests/Peers/test_peft.py: what we make of the folders it wrote, for the libraries to judge.
+/// For Tests/Peers/test_peft.py and test_checkpoints.py: what we make of the folders it wrote, for the libraries to judge.
 @Suite struct PeerTests {
     private func ids(_ folder: String) throws -> [[Int32]] {
         let json = try JSON.parse(try File(Path.join(folder, "ids.json"), .read).readAll(limit: .mib(1)))
@@ -54,6 +54,30 @@ import Testing
             try Durable.makeDirectory(Path.join(folder, "merged"))
             try merged.write(Path.join(folder, "merged/model.safetensors"))
             try Durable.create(Path.join(folder, "merged/config.json"), with: Array(base.config.json.text.utf8))
+        }
+    }
+
+    @Test(.enabled(if: Environment["FORGE_PEERS_CHECKPOINTS"] != nil, "set by Tests/Peers/test_checkpoints.py"))
+    func `checkpoints are read and written again for the peers test`() throws {
+        let root = try #require(Environment["FORGE_PEERS_CHECKPOINTS"]), device = try Device(threads: 2)
+        for name in try Path.list(root) {
+            let folder = Path.join(root, name), batch = batch(try ids(folder)), checkpoint = try Checkpoint(try CheckpointFolder(Path.join(folder, "theirs")))
+            try write(try Decoder(try parameters(checkpoint, on: device), rows: batch.rows, on: device).logits(batch), Path.join(folder, "ours.f32"))
+            for way in ["ours", "shards"] {
+                try Durable.makeDirectory(Path.join(folder, way))
+                try checkpoint.weights.write(Path.join(folder, way, "model.safetensors"))
+                try Durable.create(Path.join(folder, way, "config.json"), with: Array(checkpoint.config.json.text.utf8))
+            }
+            #expect(try Sharding.cut(Path.join(folder, "shards"), bound: .kib(20)) > 1)
+
+            // Out natively and in again: the same model.
+            let model = try CheckpointFolder(Path.join(folder, "ours")), native = Path.join(folder, "native")
+            try Durable.makeDirectory(native)
+            try ModelWeights(native: "model.safetensors", in: model, checkpoint.config).write(Path.join(native, "consolidated.safetensors"))
+            try Durable.create(Path.join(native, "params.json"), with: Array(try checkpoint.config.params().text.utf8))
+            try Durable.create(Path.join(native, "tokenizer.json"), with: Array("{}".utf8))
+            let again = try Checkpoint(try CheckpointFolder(native)), same = try whole(again) == whole(checkpoint)
+            #expect(same, "\(name)")
         }
     }
 }

@@ -211,6 +211,41 @@ struct ConfigTests {
         }
     }
 
+    /// A number with a point is no count, whatever its value; what is of another kind than it should be is not taken for left out.
+    @Test func `members of the wrong kind, and numbers beyond any model, are refused by name`() throws {
+        let good: JSON.Object = [
+            "model_type": "mistral", "vocab_size": 100, "hidden_size": 64, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 8, "num_key_value_heads": 8, "max_position_embeddings": 16,
+            "attention_bias": false, "mlp_bias": .null, "eos_token_id": [2, 7], "rope_scaling": .null,
+        ]
+        #expect(try MistralConfig(json: .object(good)).eos == 2)
+        let counts = ["vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "max_position_embeddings", "head_dim", "sliding_window", "bos_token_id", "eos_token_id"]
+        for key in counts {
+            for text in ["1e6", "64.0", "9223372036854775807", "-9223372036854775808", "2147483648", "\"64\"", "true"] {
+                var changed = good
+                changed[key] = try JSON.parse(text)
+                let fault = #expect(throws: Fault.self) { try MistralConfig(json: .object(changed)) }
+                #expect(fault?.why == "`\(key)` is not a whole number below 2^31", "\(key) \(text)")
+            }
+        }
+        #expect(throws: JSONError.self) { try JSON.parse("{\"vocab_size\": 9223372036854775808}") }
+        for (key, value, word) in [
+            ("attention_bias", true, "biases"), ("mlp_bias", true, "biases"), ("attention_bias", 1, "`attention_bias` is neither"), ("mlp_bias", "true", "`mlp_bias` is neither"), ("tie_word_embeddings", "yes", "`tie_word_embeddings`"),
+            ("rms_norm_eps", "1e-5", "`rms_norm_eps` is not a number"), ("rope_theta", "1e6", "`rope_theta` is not a number"), ("rope_scaling", "yarn", "`rope_scaling` is not an object"), ("hidden_act", 3, "`hidden_act`"),
+            ("rope_parameters", ["rope_theta": "1e6"], "`rope_theta`"), ("rope_parameters", ["original_max_position_embeddings": .double(16)], "`original_max_position_embeddings`"), ("bos_token_id", -1, "`bos_token_id` is -1"),
+            ("eos_token_id", 100, "`eos_token_id` is 100, and there are 100 tokens"), ("eos_token_id", [], "`eos_token_id`"), ("eos_token_id", [.double(2)], "`eos_token_id`"), ("sliding_window", -3, "`sliding_window`"),
+        ] as [(String, JSON, String)] {
+            var changed = good
+            changed[key] = value
+            let fault = #expect(throws: Fault.self) { try MistralConfig(json: .object(changed)) }
+            #expect(fault?.why.contains(word) == true, "\(key) \(value.text): \(fault?.why ?? "taken")")
+        }
+        // Two of the largest would overflow together.
+        let latent: JSON.Object = [
+            "model_type": "mistral4", "vocab_size": 100, "hidden_size": 64, "num_hidden_layers": 1, "num_attention_heads": 8, "max_position_embeddings": 16, "qk_nope_head_dim": .int(.max), "qk_rope_head_dim": .int(.max),
+        ]
+        #expect { try MistralConfig(json: .object(latent)) } throws: { ($0 as? Fault)?.why == "`qk_nope_head_dim` is not a whole number below 2^31" }
+    }
+
     @Test func `stretched positions survive a round trip, and what no model has is refused by name`() throws {
         let yarn = Yarn(factor: 16, originalContext: 16_384)
         var config = MistralConfig(
