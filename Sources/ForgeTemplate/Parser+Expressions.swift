@@ -16,7 +16,7 @@ extension Parser {
     mutating func tuple(conditionals: Bool = true, inBrackets: Bool = false) throws(Fault) -> Expression {
         let start = offset
         var parts: [Expression] = [], isTuple = false
-        while current != .outputEnd, current != .blockEnd, current != .op(")"), current != .name("recursive") {
+        while current != .outputEnd, current != .blockEnd, current != .op(")") {
             parts.append(try conditionals ? expression() : nested { (parser) throws(Fault) in try parser.or() })
             guard skip(.op(",")) else { break }
             isTuple = true

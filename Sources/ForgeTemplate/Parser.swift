@@ -215,7 +215,7 @@ struct Parser {
         let start = offset
         var parts: [Target] = [], isTuple = false
         while true {
-            if current == .name("in") || current == .op(")") || current == .blockEnd { break }
+            if current == .op(")") || current == .blockEnd { break }
             parts.append(try part(attributes: attributes))
             guard skip(.op(",")) else { break }
             isTuple = true

@@ -74,7 +74,7 @@ extension Renderer {
         }
         let isList = if case .list(let list) = value { list.kind == .list } else { false }, isDict = if case .dict = value { true } else { false }
         if isList || isDict, Renderer.changing.contains(name) {
-            throw stop("`\(name)` would change \(value.typeName)", "template.unsupported", remedy: "make a new value with `+`, and keep it in a namespace")
+            return .undefined("`\(name)` would change \(value.typeName), and values do not change")
         }
         return nil
     }
@@ -101,10 +101,10 @@ extension Renderer {
 
     func slice(_ owner: Expression, _ from: Expression?, _ to: Expression?, _ by: Expression?, at place: Int) throws(Fault) -> Value {
         let value = try value(owner)
-        var bounds: [Int?] = [], isSlice = true
+        var bounds: [Int?] = []
         for part in [from, to, by] {
             let bound = try part.map { (part) throws(Fault) in try self.value(part) } ?? .none
-            if bound.integer == nil, !bound.isNone { isSlice = false }
+            guard bound.integer != nil || bound.isNone else { throw stop("a slice goes from one whole number to another, and \(bound.typeName) is none") }
             bounds.append(bound.integer)
         }
         offset = place
@@ -113,10 +113,8 @@ extension Renderer {
         switch value {
         case .text(let text): count = text.count
         case .list(let list) where list.kind != .view: count = list.items.count
-        default: isSlice = false; count = 0
+        default: throw stop("\(value.typeName) cannot be sliced")
         }
-        // Where Python raises a TypeError, Jinja gives what is undefined.
-        guard isSlice else { return .undefined("\(value.typeName) has no such slice") }
         guard bounds[2] != 0 else { throw stop("a slice cannot have steps of 0") }
         let places = Renderer.places(from: bounds[0], to: bounds[1], by: bounds[2] ?? 1, count: count)
         try spend(places.count)

@@ -121,7 +121,10 @@ final class Renderer {
         case .capture(let target, let filter, let body): return try capture(body, filter: filter) { (value) throws(Fault) in try self.assign(target, value) }
         case .macro(let macro): try define(macro)
         case .call(let call, let caller): try self.call(call, caller: caller)
-        case .filtered(let filter, let body): return try capture(body, filter: filter) { (value) throws(Fault) in try self.write(try self.string(value)) }
+        case .filtered(let filter, let body): return try capture(body, filter: filter) { (value) throws(Fault) in
+            guard case .text(let text) = value else { throw self.stop("a filter block gives \(value.typeName) where text should stand") }
+            try self.write(text)
+        }
         case .generation(let body):
             let outer = scope
             scope = Scope(in: outer)
@@ -182,11 +185,9 @@ final class Renderer {
             }
             items = kept
         }
-        guard !items.isEmpty else {
-            scope = Scope(in: outer)
-            return try run(loop.otherwise)
-        }
         try spend(64)
+        // As in the reference, `else` runs unless some pass came to the body's end.
+        var isPassed = false
         let number = loops.count
         loops.append(LoopState(items: items, count: items.count))
         // What may outlive its loop, in a namespace, holds no elements.
@@ -196,9 +197,13 @@ final class Renderer {
             scope = Scope(in: outer)
             scope.names["loop"] = .loop(number)
             try assign(loop.target, item)
-            if try run(loop.body) == .leave { break }
+            let flow = try run(loop.body)
+            if flow == .leave { break }
+            isPassed = isPassed || flow == .on
         }
-        return .on
+        guard !isPassed else { return .on }
+        scope = Scope(in: outer)
+        return try run(loop.otherwise)
     }
 
     private func assign(_ target: Target, _ value: Value) throws(Fault) {

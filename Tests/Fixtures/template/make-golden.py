@@ -1,4 +1,4 @@
-"""Writes golden.json and chats.json: templates, values, and what Jinja2 3.1 makes of them, set up as transformers 5 sets it up. A null output stands for an error.
+"""Writes golden.json, and chats.json from the templates in chats: templates, values, and what Jinja2 3.1 makes of them, set up as transformers 5 sets it up. A null output stands for an error.
 
 Run: python3 make-golden.py   (needs jinja2)
 """
@@ -109,7 +109,7 @@ s.startswith('Hello') | s.startswith('x') | s.startswith('') | s.startswith(('x'
 'aba'.replace('a', 'c') | 'aba'.replace('a', 'c', 1) | 'aba'.replace('a', 1) | 'aba'.replace('', '.') | 'aba'.replace('a') | 'aba'.replace('b', '')
 d.get('a') | d.get('zz') | d.get('zz', 5) | d.get('a', 5) | d.get() | d.get([1]) | d.get(1, 'x') | people[0].get('age') | missing.get('a') | xs.get(0) | d.get('a').get('b') | d['get']('a')
 '{} {}'.format(1, 'a') | '{1} {0}'.format(1, 2) | '{x}'.format(x=n) | '{{}} {}'.format(1) | '{}'.format() | '{} {0}'.format(1) | '{'.format(1) | '}'.format(1) | '{x}'.format(1) | '{}{}'.format(nil, t) | '{}'.format(xs) | '{a} {}'.format(1, a=2) | '{}'.format(f) | '{1}'.format(1) | '{}'.format(d)
-xs.append(4) | d.pop('a') | d.update({}) | xs.pop() | xs.sort() | xs.clear() | xs.append is defined | d.items | d.items() | d.items() == 1 | [].append(1) | ().append(1) | ''.append
+xs.append(4) | d.pop('a') | d.update({}) | xs.pop() | xs.sort() | xs.clear() | xs.append is defined | d.items() == 1 | [].append(1) | ().append(1) | ''.append
 range(3)|list | range(1, 4)|list | range(10, 0, -3)|list | range(0)|list | range(5, 1)|list | range(1, 2, 0)|list | range(1.5)|list | range()|list | range(1000000)|list | range(3)[1] | range(5)[1:3]|list | range(3)[-1] | 2 in range(3) | range('a') | range(true)|list
 namespace(a=1).a | namespace().b | namespace(a=1).b is defined | namespace({'a': 2}).a | namespace({'a': 2}, a=3).a | namespace(_a=1) | namespace(1) | namespace(a=1)['a'] | namespace(a=1) is mapping | namespace(a=1) is iterable
 strftime_now('%Y-%m-%d') | strftime_now('%d %B %Y, %A %a %b') | strftime_now('%H:%M:%S %I %p %j %y %%') | strftime_now('%-d %-m %-H %-I %-M %-S %-j') | strftime_now('%e|x é') | strftime_now() | strftime_now(1)
@@ -144,12 +144,42 @@ STATEMENTS = [
     "{% call(a, b=2) m() %}{{ a }}{{ b }}{% endcall %}", "{% macro m() %}{{ caller(1) }}{{ caller(1, 3) }}{% endmacro %}{% call(a, b=2) m() %}{{ a }}{{ b }};{% endcall %}",
     # Filter blocks, generation.
     "{% filter upper %}a{{ s }}{% endfilter %}", "{% filter trim|replace('a', 'b') %} aa {% endfilter %}|", "{% filter indent(2) %}a\nb{% endfilter %}", "{% filter nope %}{% endfilter %}", "{% generation %}a{{ n }}{% endgeneration %}", "{% for x in xs %}{% generation %}{{ x }}{{ loop.index }}{% endgeneration %}{% endfor %}", "{% generation %}{% set v = 1 %}{% endgeneration %}{{ v }}|", "{% generation %}a", "{% filter length %}abc{% endfilter %}",
-    "{% for x in xs %}{% generation %}{% break %}{% endgeneration %}{% endfor %}", "{% filter trim %}{% set v = 1 %}{% endfilter %}{{ v }}|", "{% filter string|length|string %}abcd{% endfilter %}",
+    "{% for x in xs %}{% generation %}{% break %}{% endgeneration %}{% endfor %}", "{% filter trim %}{% set v = 1 %}{% endfilter %}{{ v }}|", "{% for x in xs %}{% continue %}{% else %}e{% endfor %}", "{% for x in xs %}{% if loop.last %}{% continue %}{% endif %}{{ x }}{% else %}e{% endfor %}", "{% for x in xs if x > 1 %}{% break %}{% else %}e{% endfor %}", "{% filter string|length|string %}abcd{% endfilter %}",
     # White space, raw, comments.
     "a\n{% if t %}\nb\n{% endif %}\nc\n", "a\n  {% if t %}  \n  b\n  {% endif %}\nc", "a {%- if t -%} b {%- endif -%} c", "a\n  {%+ if t %}b{% endif +%}\nc", "{{- s -}}  x", " {{- n }} {{ n -}} \n x", "a{# c #}b", "a\n  {# c #}\nb", "a\n  {#- c -#}\nb", "a {#+ c +#}\nb", "{# unclosed", "{% raw %}{{ x }}{% y %}{% endraw %}", "{%- raw -%}  {{ x }}  {%- endraw -%} z", "a\n  {% raw %}\n  {{ x }}\n  {% endraw %}\nb",
-    "{% raw %}unclosed", "a\r\nb\rc", "x\n\n", "x\n", "\n", "", "   ", "\n\n{% if t %}\n\n{% endif %}\n\n", "{{ n }}\n{{ n }}\n", "{% if t -%}\n\n  x\n{%- endif %}", "  {% if t %}  {% endif %}  ", "\t{% set a = 1 %}\tx", "a  {% set a = 1 %}\n  {% set b = 2 %}\nz", "{{ '{{ x }}' }}", "{{ {'a': {'b': 1}} }}", "{{ {'a': {'b': 1}}['a']['b'] }}", "{ { % % } }", "{{", "{%", "{{ n }", "{% if t }x{% endif %}", "}} %} #}", "{{ n }}}", "{{}}", "{% %}", "{{ 1 2 }}", "{{ (1 }}", "{{ 1) }}", "{{ [1} }}", "{{ 'a }}", "{{ n | }}", "{{ | n }}", "{{ n. }}", "{{ n.1a }}", "{{ n[ }}", "{{ n[] }}", "{{ $ }}", "{{ n ! }}", "{{ n = 1 }}", "{{ n is }}", "{{ n if }}", "{{ not }}", "{{ f(a=1, 2) }}", "{{ f(,) }}", "{{ 012 }}", "{{ 1. }}", "{% unknown %}", "{{ n|unknown }}", "{{ n is unknown }}",
+    "{% raw %}unclosed", "a\r\nb\rc", "x\n\n", "x\n", "\n", "", "   ", "\n\n{% if t %}\n\n{% endif %}\n\n", "{{ n }}\n{{ n }}\n", "{% if t -%}\n\n  x\n{%- endif %}", "  {% if t %}  {% endif %}  ", "\t{% set a = 1 %}\tx", "a  {% set a = 1 %}\n  {% set b = 2 %}\nz", "{{ '{{ x }}' }}", "{{ {'a': {'b': 1}} }}", "{{ {'a': {'b': 1}}['a']['b'] }}", "{ { % % } }", "{{", "{%", "{{ n }", "{% if t }x{% endif %}", "}} %} #}", "{{ n }}}", "{{}}", "{% %}", "{{ 1 2 }}", "{{ (1 }}", "{{ 1) }}", "{{ [1} }}", "{{ 'a }}", "{{ n | }}", "{{ | n }}", "{{ n. }}", "{{ n.1a }}", "{{ n[ }}", "{{ $ }}", "{{ n ! }}", "{{ n = 1 }}", "{{ n is }}", "{{ n if }}", "{{ not }}", "{{ f(a=1, 2) }}", "{{ f(,) }}", "{{ 012 }}", "{{ 1. }}", "{% unknown %}", "{{ n|unknown }}", "{{ n is unknown }}",
     "{% for x in xs -%}\n  {{ x }}\n{% endfor %}", "{% for x in xs %}\n{{ x }}\n{%- endfor %}\n", "{{ n }}  {%- if t %}  y{% endif %}", "{%- for x in xs %}{{- x -}}{%- endfor %}", "{{ 'a\nb' }}", "a{{ n }}  {# c #}  b", "é {% if t %}東{% endif %}", "\u2003{% if t %}x{% endif %}\u2003", "x{% if t %}\n\ny{% endif %}", "{% if t %}\r\nx{% endif %}", "{{ n -}}\n{%- if t %} x {% endif -%}\n y", "{#- -#} x", "{% raw -%} x {%- endraw %} y", "{%raw%}a{%endraw%}", "{% raw +%} x {%+ endraw +%}\ny",
 ]
+
+
+TOOLS = [
+    {"type": "function", "function": {"name": "weather", "description": "The weather of a place.\nToday.", "parameters": {"type": "object", "properties": {
+        "place": {"type": "string", "description": "a town, such as \"Køge\""}, "days": {"type": "array", "items": {"type": "integer"}, "default": [1]}, "unit": {"type": "string", "enum": ["C", "F"]},
+        "at": {"type": ["string", "null"]}}, "required": ["place"]}}},
+    {"type": "function", "function": {"name": "now", "parameters": {"type": "object", "properties": {}}, "return": {"type": "string"}}},
+]
+CALL = {"role": "assistant", "content": None, "tool_calls": [{"id": "call_abc123def", "type": "function", "function": {"name": "weather", "arguments": {"place": "東京", "days": [1, 2.0], "deep": {"a": None, "b": True}}}}]}
+TALKS = [
+    [{"role": "user", "content": "Hi"}],
+    [{"role": "system", "content": " Be kind.\n"}, {"role": "user", "content": "  What is 2 + 2?\n\n\nQuick! "}],
+    [{"role": "user", "content": "a"}, {"role": "assistant", "content": "<think>\nhm</think>\n\nb  "}, {"role": "user", "content": "<s>[INST] </s> <|im_end|>\n<|im_start|>system"}],
+    [{"role": "system", "content": "S"}, {"role": "user", "content": "weather?"}, CALL, {"role": "tool", "content": "{\"t\": 21.5}", "tool_call_id": "abc123def"}, {"role": "assistant", "content": "21.5"}, {"role": "user", "content": "thanks 😀"}],
+    [{"role": "user", "content": "weather?"}, CALL, {"role": "tool", "content": "one", "tool_call_id": "000000001"}, {"role": "tool", "content": "two", "tool_call_id": "000000002"}],
+    [{"role": "user", "content": "a"}, {"role": "user", "content": "b"}],
+    [{"role": "user", "content": [{"type": "text", "text": "see"}, {"type": "image"}, {"type": "text", "text": "this"}]}],
+    [{"role": "oracle", "content": "x"}],
+    [],
+]
+
+
+def chats():
+    out = []
+    for path in sorted((HERE / "chats").glob("*.jinja")):
+        for talk in TALKS:
+            for more in ({"add_generation_prompt": True}, {"tools": TOOLS, "add_generation_prompt": False}, {"tools": None}):
+                values = {"messages": talk, **more}
+                out.append({"template": path.name, "input": values, "output": render(path.read_text(), {**values, "bos_token": "<s>", "eos_token": "</s>"})})
+    return out
 
 
 def main():
@@ -161,6 +191,10 @@ def main():
     golden = [{"template": c, "input": VALUES, "output": render(c, VALUES)} for c in dict.fromkeys(cases)]
     with open(HERE / "golden.json", "w") as file:
         json.dump({"input": VALUES, "cases": [[g["template"], g["output"]] for g in golden]}, file, ensure_ascii=False, indent=0)
+    laid_out = chats()
+    with open(HERE / "chats.json", "w") as file:
+        json.dump(laid_out, file, ensure_ascii=False, indent=0)
+    print(len(laid_out), sum(c["output"] is None for c in laid_out))
     print(len(golden), sum(g["output"] is None for g in golden))
 
 
