@@ -72,6 +72,7 @@ let package = Package(
             ]),
 
         // 2 speak
+        library("ForgeTemplate", ["ForgeCore"]),
         library("ForgeInference", ["ForgeCore", "ForgeTensor", "ForgeModel", "ForgeTokenizer"]),
 
         // 2 keep
@@ -188,6 +189,7 @@ let package = Package(
         tests("ForgeArtifactTests", ["ForgeCore", "ForgeOS", "ForgeCrypto", "ForgeArtifact"]),
         tests("ForgeCheckpointTests", ["ForgeCore", "ForgeOS", "ForgeCrypto", "ForgeArtifact", "ForgeModel", "ForgeNN", "ForgeTensor", "ForgeCheckpoint"]),
         tests("ForgeVaultTests", ["ForgeCore", "ForgeOS", "ForgeCrypto", "ForgeArtifact", "ForgeGate", "ForgeVault"]),
+        tests("ForgeTemplateTests", ["ForgeCore", "ForgeTemplate"]),
         tests("ForgeTokenizerTests", ["ForgeCore", "ForgeTokenizer"]),
         tests("ForgeDataTests", ["ForgeCore", "ForgeCrypto", "ForgeOS", "ForgeTokenizer", "ForgeData"]),
         tests("ForgeInferenceTests", ["ForgeCore", "ForgeInference", "ForgeModel", "ForgeNN", "ForgeTensor", "ForgeTokenizer"]),
