@@ -15,7 +15,7 @@ VALUES = {**golden.VALUES, "messages": golden.TALKS[3], "tools": golden.TOOLS, "
 TEXTS = ["", "a", " b ", "Hello", "x,y", "<|im_end|>", "\\n", "é", "ß東", "{}", "a'b", "42", "-7.5", "aXbXc"]
 NAMES = ["s", "e", "n", "z", "neg", "f", "t", "no", "nil", "xs", "ws", "mixed", "d", "ed", "q", "people", "missing", "messages", "tools", "lines", "deep", "v", "w"]
 TESTS = ["defined", "undefined", "string", "none", "mapping", "iterable", "sequence", "boolean", "true", "false", "number"]
-SIMPLE = ["length", "trim", "string", "default", "join", "list", "safe", "lower", "upper", "int", "sort", "min", "tojson", "items|list", "unique|list", "dictsort", "count", "map('string')|list", "map(attribute='name')|list", "select|list", "reject('none')|list"]
+SIMPLE = ["length", "trim", "string", "default", "join", "list", "lower", "upper", "int", "sort", "min", "tojson", "items|list", "unique|list", "dictsort", "count", "map('string')|list", "map(attribute='name')|list", "select|list", "reject('none')|list"]
 
 
 class Writer:
@@ -23,6 +23,7 @@ class Writer:
         self.r = random.Random(seed)
         self.names = list(NAMES)
         self.macros = []
+        self.wild = self.pick(0, 0, 0.05, 0.3, 1)
 
     def pick(self, *choices):
         return self.r.choice(choices)
@@ -37,8 +38,25 @@ class Writer:
         return self.r.choice([self.text, self.whole, lambda: self.r.choice(self.names), lambda: self.r.choice(self.names), lambda: self.pick("true", "false", "none", "1.5", "0.25", "2e3")])()
 
     def expression(self, depth):
+        """Mostly what is no error whatever its parts are: a program with one error shows nothing of the rest."""
         if depth <= 0:
             return self.atom()
+        if self.r.random() < self.wild:
+            return self.wild_expression(depth)
+        e = lambda: self.expression(depth - 1)
+        return self.r.choice([
+            lambda: f"{e()} ~ {e()}", lambda: f"({e()}) {self.pick('==', '!=')} ({e()})", lambda: f"({e()}) {self.pick('and', 'or')} ({e()})", lambda: f"(not ({e()}))", lambda: f"({e()} if {e()} else {e()})",
+            lambda: f"(({e()}) is {self.pick('', 'not ')}{self.r.choice(TESTS)})", lambda: f"({e()})|{self.pick('string', 'trim', 'lower', 'upper', 'string|length', 'string|list', 'string|indent(2)')}",
+            lambda: f"({e()})|default({e()}, {self.pick('true', 'false')})", lambda: f"({e()})|replace({self.text()}, {e()})", lambda: f"[{e()}, {e()}]|{self.pick('join', 'join(%s)' % self.text(), 'length', 'tojson', 'list', 'map(%r)|list' % 'string', 'select(%r)|list' % 'string', 'select|list')}",
+            lambda: f"({e()})|string|{self.pick('lower', 'unique|list', 'sort', 'min', 'int', 'int(3)', 'tojson')}", lambda: f"({e()} ~ {self.text()}).{self.pick('strip()', 'split()', 'rstrip()', 'split(%s)' % self.text(), 'startswith(%s)' % self.text(), 'replace(%s, %s)' % (self.text(), self.text()))}",
+            lambda: f"({self.pick('s', 'q', 'xs', 'ws', 'mixed', 'people', e() + '|string')})[{self.pick('', self.whole())}:{self.pick('', self.whole())}{self.pick('', ':-1', ':2', ':')}]", lambda: f"{self.pick('xs', 'ws', 'people', 'mixed')}[{self.pick('0', '1', '-1', '9')}]",
+            lambda: f"{self.pick('d', 'deep', 'people[0]', 'messages[0]')}.get({self.text()}, {e()})", lambda: "[" + ", ".join(e() for _ in range(self.r.randrange(4))) + "]", lambda: "{" + ", ".join(f"{self.text()}: {e()}" for _ in range(self.r.randrange(3))) + "}",
+            lambda: f"{self.pick('d', 'mixed', 'tools', 'messages', 'q', 'deep', 'xs')}|tojson({self.pick('', 'indent=2', 'sort_keys=true', 'ensure_ascii=true', 'indent=1')})", lambda: f"{self.pick('n', 'f', 'neg', 't')} {self.pick('+', '-', '*', '/', '//', '%', '<', '>=')} {self.pick('n', '3', '-2', '0.5', 'neg')}", lambda: f"{self.pick('n', 'neg', 'f', '2')} ** {self.pick('2', '3', '-2', 'z')}",
+            lambda: f"people|{self.pick('selectattr', 'rejectattr')}({self.pick('%r' % 'tags', '%r, %r' % ('tags', 'defined'), '%r, %r, %s' % ('age', 'equalto', '31'), '%r, %r, %s' % ('name', 'in', '[%s, %r]' % (self.text(), 'bob')))})|map(attribute='name')|{self.pick('list', 'join', 'sort', 'min')}",
+            lambda: f"{self.r.choice(self.macros)[0]}({e()})" if self.macros and self.r.random() < 0.8 else self.atom(),
+        ])()
+
+    def wild_expression(self, depth):
         e = lambda: self.expression(depth - 1)
         kind = self.r.randrange(24)
         if kind < 3:
@@ -48,11 +66,11 @@ class Writer:
         if kind == 4:
             return f"({e()}) {self.pick('and', 'or')} ({e()})"
         if kind == 5:
-            return f"not ({e()})"
+            return f"(not ({e()}))"
         if kind == 6:
             return f"({e()} if {e()} else {e()})"
         if kind == 7:
-            return f"({e()}) is {self.pick('', 'not ')}{self.r.choice(TESTS)}"
+            return f"(({e()}) is {self.pick('', 'not ')}{self.r.choice(TESTS)})"
         if kind == 8:
             return f"({e()})|{self.r.choice(SIMPLE)}"
         if kind == 9:
@@ -62,7 +80,7 @@ class Writer:
         if kind == 11:
             return f"({e()})|join({self.text()})"
         if kind == 12:
-            return f"({e()})[{self.pick('', self.whole())}:{self.pick('', self.whole())}{self.pick('', ':-1', ':2', ':')}]"
+            return f"{self.r.choice(self.names)}[{self.pick('', self.whole())}:{self.pick('', self.whole())}{self.pick('', ':-1', ':2', ':')}]"
         if kind == 13:
             return f"({e()})[{self.pick(self.whole(), self.text(), e())}]"
         if kind == 14:
@@ -103,7 +121,7 @@ class Writer:
             e = self.expression(self.r.randrange(4))
             if loop and self.r.random() < 0.3:
                 e = "loop." + self.pick("index", "index0", "first", "last", "length", "revindex", "revindex0", "previtem", "nextitem")
-            return self.pick("{{ ", "{{ ", "{{- ") + e + self.pick(" }}", " }}", " -}}")
+            return self.pick("{{ ", "{{ ", "{{- ") + self.pick(e, e, e, f"({e})|safe") + self.pick(" }}", " }}", " -}}")
         if kind < 8:
             out = self.tag(f"if {self.expression(2)}") + self.body(depth - 1, loop)
             if self.r.random() < 0.4:
@@ -139,6 +157,8 @@ class Writer:
         return self.pick(self.tag("generation") + self.body(depth - 1, loop) + self.tag("endgeneration"), "{# " + self.space() + " #}", "{#- c -#}", self.tag("raw").replace("+%}", "%}") + "{{ x }}" + self.tag("endraw"))
 
     def program(self):
+        if self.r.random() < 0.3:
+            return "{{ " + self.expression(self.r.randrange(1, 4)) + " }}"
         return "{% set ns = namespace(a=1, b='x') %}" + "".join(self.space() + self.statement(3) for _ in range(self.r.randrange(1, 5))) + self.space()
 
 
@@ -146,6 +166,8 @@ class Writer:
 DIFFERS = ["<generator object", "<bound method", "<built-in", "<Macro", "<Namespace", "dict_items(", "range(", "LoopContext", "<function", "<class"]
 
 
+# Programs subscript literals, of which Python warns.
+@pytest.mark.filterwarnings("ignore::SyntaxWarning")
 def test_programs_render_alike(tmp_path):
     count = int(os.environ.get("FORGE_PEERS_PROGRAMS", "6000"))
     programs = [Writer(seed).program() for seed in range(count)]
@@ -154,14 +176,17 @@ def test_programs_render_alike(tmp_path):
     subprocess.run([*os.environ.get("FORGE_SWIFT_TEST", "swift test").split(), "--filter", "ForgeTemplateTests.GoldenTests"], cwd=os.environ.get("FORGE_PACKAGE", ROOT), check=True,
                    env={**os.environ, "FORGE_PEERS_JINJA": str(tmp_path)})
     ours = json.loads((tmp_path / "outputs.json").read_text())
-    compared, wrong = 0, []
+    compared, refused, wrong = 0, 0, []
     for seed, (program, reference, our) in enumerate(zip(programs, expected, ours, strict=True)):
         if reference is not None and any(word in reference for word in DIFFERS):
+            continue
+        if reference is not None and our.get("error", "").startswith("template.unsupported"):
+            refused += 1
             continue
         compared += 1
         if our.get("output") != reference:
             wrong.append((seed, program, reference, our))
     rendered = sum(reference is not None for reference in expected)
-    print(f"{compared} of {count} compared, {rendered} rendered, {len(wrong)} differ")
-    assert compared > count * 0.9 and rendered > count * 0.25
+    print(f"{compared} of {count} compared, {rendered} rendered, {refused} refused by name, {len(wrong)} differ")
     assert not wrong, "\n\n".join(f"seed {seed}\n{program!a}\nreference {reference!a}\nours {our!a}" for seed, program, reference, our in wrong[:12])
+    assert compared > count * 0.9 and refused < count * 0.02 and rendered > count * 0.4

@@ -2,7 +2,7 @@
 
 Run: python3 make-golden.py   (needs jinja2)
 """
-import datetime, json, pathlib
+import copy, datetime, functools, json, pathlib
 import jinja2, jinja2.ext
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
@@ -40,6 +40,7 @@ class Namespace(jinja2.utils.Namespace):
             raise jinja2.exceptions.SecurityError(name)
 
 
+@functools.cache
 def environment():
     def refuse(message):
         raise jinja2.exceptions.TemplateError(message)
@@ -56,7 +57,8 @@ def environment():
 
 def render(source, values):
     try:
-        return environment().from_string(source).render(**values)
+        # A copy: the reference's `indent` appends to a list that it is given.
+        return environment().from_string(source).render(**copy.deepcopy(values))
     except Exception:
         return None
 
