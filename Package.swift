@@ -74,6 +74,7 @@ let package = Package(
             ]),
 
         // 2 speak
+        library("ForgeTemplate", ["ForgeCore"]),
         library("ForgeInference", ["ForgeCore", "ForgeTensor", "ForgeModel", "ForgeTokenizer"]),
 
         // 2 keep
@@ -193,6 +194,7 @@ let package = Package(
         tests("ForgeGGUFTests", ["ForgeCore", "ForgeOS", "ForgeArtifact", "ForgeBlocks", "ForgeGGUF", "ForgeModel", "ForgeNN", "ForgeTensor", "ForgeTokenizer"]),
         tests("ForgeCheckpointTests", ["ForgeCore", "ForgeOS", "ForgeCrypto", "ForgeArtifact", "ForgeModel", "ForgeNN", "ForgeTensor", "ForgeCheckpoint"]),
         tests("ForgeVaultTests", ["ForgeCore", "ForgeOS", "ForgeCrypto", "ForgeArtifact", "ForgeGate", "ForgeVault"]),
+        tests("ForgeTemplateTests", ["ForgeCore", "ForgeTemplate"]),
         tests("ForgeTokenizerTests", ["ForgeCore", "ForgeTokenizer"]),
         tests("ForgeDataTests", ["ForgeCore", "ForgeCrypto", "ForgeOS", "ForgeTokenizer", "ForgeData"]),
         tests("ForgeInferenceTests", ["ForgeCore", "ForgeInference", "ForgeModel", "ForgeNN", "ForgeTensor", "ForgeTokenizer"]),
