@@ -135,8 +135,8 @@ let package = Package(
         library(
             "ForgeCLI",
             [
-                "ForgeCore", "ForgeOS", "ForgeCrypto", "ForgeConfig", "ForgeGate", "ForgeHTTP", "ForgeArtifact", "ForgeAudit", "ForgeCheckpoint", "ForgeModel",
-                "ForgeTokenizer", "AdminAPI", "RegistryAPI", "TrainerAPI", "ServeAPI", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                "ForgeCore", "ForgeOS", "ForgeCrypto", "ForgeConfig", "ForgeGate", "ForgeHTTP", "ForgeArtifact", "ForgeAudit", "ForgeCheckpoint", "ForgeGGUF", "ForgeModel",
+                "ForgeInference", "ForgeTensor", "ForgeTokenizer", "AdminAPI", "RegistryAPI", "TrainerAPI", "ServeAPI", .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
 
         // 5: a `main.swift` each.

@@ -183,6 +183,14 @@ package struct ModelWeights: Sendable {
         try file.sync()
     }
 
+    /// Some rows of an entry of the model's table, as float32.
+    /// - Precondition: the file is a `model.safetensors` of that table.
+    package func values(_ entry: ParameterTable.Entry, rows: Range<Int>) throws(Fault) -> [Float] {
+        guard let stored = table[entry.home.name] else { preconditionFailure("no tensor is called `\(entry.home.name)`") }
+        let columns = entry.count / (entry.shape.rank == 2 ? entry.shape[0] : 1)
+        return stored.dtype.floats(try bytes(stored.bytes(of: rows.count * columns, from: entry.home.first + rows.lowerBound * columns)))
+    }
+
     /// One tensor as float32, row-major.
     /// - Precondition: it is one of the table's.
     package func values(_ name: String) throws(Fault) -> [Float] {

@@ -63,4 +63,23 @@ struct TensorShards: Sendable {
         self.places = places
         self.names = names
     }
+
+    /// The tensors of the decoder of text, under the names they have where there is nothing else.
+    func text(_ layout: Checkpoint.Layout) -> TensorShards {
+        let others = layout == .native
+            ? ["vision_encoder.", "vision_language_adapter.", "patch_merger.", "pre_mm_projector_norm."]
+            : ["model.vision_tower.", "model.multi_modal_projector.", "vision_tower.", "multi_modal_projector."]
+        let wraps = layout == .native ? [] : [("model.language_model.", "model."), ("language_model.model.", "model."), ("language_model.lm_head.", "lm_head.")]
+        var kept: [String: Place] = [:]
+        for (name, place) in places where !others.contains(where: { name.hasPrefix($0) }) {
+            let wrap = wraps.first { name.hasPrefix($0.0) }
+            kept[wrap.map { $0.1 + name.dropFirst($0.0.count) } ?? name] = place
+        }
+        return TensorShards(places: kept, names: names)
+    }
+
+    private init(places: [String: Place], names: [String]) {
+        self.places = places
+        self.names = names
+    }
 }

@@ -67,6 +67,7 @@ package struct GGUFExport: Sendable {
         func fault(_ why: String, _ remedy: String = "") -> Fault { Fault(.request, "gguf.export", "this model cannot be written as GGUF", why: why, remedy: remedy) }
         try config.validate()
         if config.latent != nil { throw fault("it has latent attention, which is not written in that format yet", "export it in Hugging Face's or Mistral's layout") }
+        guard tokenizer.splitsAsTekken else { throw fault("its tokenizer is not one of byte pairs that splits words as `tekken` does", "export it in Hugging Face's layout") }
         if let window = config.window, window < config.contextMax, config.windowed.isEmpty || config.windowed.contains(true) {
             throw fault("its attention has a window of \(window), which llama.cpp does not apply to it", "export it in Hugging Face's or Mistral's layout")
         }
@@ -89,13 +90,14 @@ package struct GGUFExport: Sendable {
         func fault(_ why: String) -> Fault {
             Fault(.request, "gguf.export", "the export was not kept", why: why, remedy: matrices == .bf16 ? "export it in Hugging Face's or Mistral's layout" : "choose a format with more bits a weight")
         }
-        try Durable.create(path, mode: 0o644) { (file) throws(Fault) in
+        try Durable.create(path) { (file) throws(Fault) in
             try file.write(head.bytes)
             for part in parts { try write(part, to: file, rows) }
         } checking: { (temporary) throws(Fault) in
             let reopened = try GGUFModel(temporary)
             guard GGUFExport.normal(reopened.config, tokenizer) == GGUFExport.normal(config, tokenizer) else { throw fault("its pairs read back as another configuration") }
-            guard case .bytePairs(let kept) = try reopened.tokenizer(), kept.pieces == tokenizer.pieces, kept.mergedPieces.elementsEqual(tokenizer.mergedPieces, by: ==) else {
+            let kept = try reopened.tokenizer()
+            guard kept.pieces == tokenizer.pieces, kept.mergedPieces.elementsEqual(tokenizer.mergedPieces, by: ==) else {
                 throw fault("its tokenizer reads back as another")
             }
             let error = try check(reopened)
@@ -208,7 +210,7 @@ extension GGUFExport {
             add("expert_used_count", .u32(experts.choices))
         }
         let fill = (tokenizer.count..<config.vocabulary).map { "[PAD\($0)]" }
-        let kinds = (0..<tokenizer.count).map { tokenizer.control.contains(Token($0)) ? SentencePieces.Kind.control : .normal } + fill.map { _ in .unused }
+        let kinds = (0..<tokenizer.count).map { tokenizer.control.contains(Token($0)) ? SentencePieceModel.Piece.Kind.control : .normal } + fill.map { _ in .unused }
         pairs += [
             ("tokenizer.ggml.model", .text("gpt2")), ("tokenizer.ggml.pre", .text("tekken")), ("tokenizer.ggml.tokens", .texts(tokenizer.pieces + fill)),
             ("tokenizer.ggml.token_type", .i32s(kinds.map(\.rawValue))), ("tokenizer.ggml.merges", .texts(tokenizer.mergedPieces.map { "\($0.left) \($0.right)" })),

@@ -3,34 +3,6 @@ package import ForgeCore
 import ForgeModel
 package import ForgeTokenizer
 
-/// The tokenizer a GGUF file carries.
-package enum GGUFTokenizer: Sendable {
-    case bytePairs(Tokenizer)
-    case sentencePieces(SentencePieces)
-}
-
-/// A SentencePiece vocabulary as GGUF has it: what a tokenizer is made of, and none itself.
-package struct SentencePieces: Sendable, Hashable {
-    package enum Kind: Int, Sendable, Hashable {
-        case normal = 1
-        case unknown = 2
-        case control = 3
-        case userDefined = 4
-        case unused = 5
-        case byte = 6
-    }
-
-    /// By id: text (a space is U+2581, a byte `<0xNN>`), logarithmic score, kind.
-    package let pieces: [String]
-    package let scores: [Float]
-    package let kinds: [Kind]
-    package let bos: Int?
-    package let eos: Int?
-    package let unknown: Int?
-    /// Whether a text gets a space in front before it is cut.
-    package let prefixSpace: Bool
-}
-
 extension GGUFModel {
     /// What `tokenizer.chat_template` says: text that the file's maker wrote, run by nobody here. Nil if it has none.
     package var chatTemplate: String? {
@@ -39,7 +11,7 @@ extension GGUFModel {
     }
 
     /// - Throws: `.request`, naming what is missing or cannot be honoured.
-    package func tokenizer() throws(Fault) -> GGUFTokenizer {
+    package func tokenizer() throws(Fault) -> Tokenizer {
         func fault(_ why: String) -> Fault {
             Fault(.request, "gguf.tokenizer", "cannot use the tokenizer in the model's file", why: why, remedy: "Mistral's `tekken` and SentencePiece vocabularies are read")
         }
@@ -59,7 +31,7 @@ extension GGUFModel {
         guard let pieces = try list("tokens", "texts", text) else { throw fault("`\(prefix)tokens` is missing") }
         guard pieces.count <= config.vocabulary else { throw fault("it has \(pieces.count) tokens, and the model \(config.vocabulary) rows for them") }
         let kinds = try list("token_type", "kinds of tokens") { value in
-            if case .signed(let kind) = value { SentencePieces.Kind(rawValue: Int(clamping: kind)) } else { nil }
+            if case .signed(let kind) = value { SentencePieceModel.Piece.Kind(rawValue: Int(clamping: kind)) } else { nil }
         }
         guard let kinds, kinds.count == pieces.count else { throw fault("`\(prefix)token_type` is missing or of another length than `\(prefix)tokens`") }
         switch try pairs.text(prefix + "model") {
@@ -67,24 +39,26 @@ extension GGUFModel {
             let splitting = try pairs.text(prefix + "pre") ?? "default"
             guard splitting == "tekken" else { throw fault("`\(prefix)pre` is `\(splitting.prefix(40))`: words are split by another expression") }
             guard let lines = try list("merges", "texts", text) else { throw fault("`\(prefix)merges` is missing") }
-            return .bytePairs(try bytePairs(pieces, kinds, lines, fault))
+            return try bytePairs(pieces, kinds, lines, fault)
         case "llama":
             let scores = try list("scores", "numbers") { value in if case .number(let score) = value { Float(score) } else { nil } }
             guard let scores, scores.count == pieces.count else { throw fault("`\(prefix)scores` is missing or of another length than `\(prefix)tokens`") }
-            func id(_ key: String) throws(Fault) -> Int? {
-                guard let id = try pairs.int(prefix + key) else { return nil }
-                guard id < pieces.count else { throw fault("`\(prefix + key)` is no token") }
-                return id
+            func named(_ key: String, _ usual: Int) throws(Fault) -> String {
+                let id = try pairs.int(prefix + key) ?? usual
+                guard pieces.indices.contains(id) else { throw fault("`\(prefix + key)` is no token") }
+                return pieces[id]
             }
-            return .sentencePieces(
-                SentencePieces(
-                    pieces: pieces, scores: scores, kinds: kinds, bos: try id("bos_token_id"), eos: try id("eos_token_id"), unknown: try id("unknown_token_id"),
-                    prefixSpace: try pairs.truth(prefix + "add_space_prefix") ?? true))
+            // What fills the rows behind the last token is none.
+            let count = (kinds.lastIndex { $0 != .unused } ?? -1) + 1
+            let model = SentencePieceModel(
+                pieces: (0..<count).map { SentencePieceModel.Piece(pieces[$0], score: scores[$0], kind: kinds[$0]) }, byteFallback: kinds.contains(.byte),
+                addsDummyPrefix: try pairs.truth(prefix + "add_space_prefix") ?? true, begin: try named("bos_token_id", 1), end: try named("eos_token_id", 2))
+            return try Tokenizer(sentencePiece: model)
         case let other: throw fault("`\(prefix)model` is \(other.map { "`\($0.prefix(40))`" } ?? "missing")")
         }
     }
 
-    private func bytePairs(_ pieces: [String], _ kinds: [SentencePieces.Kind], _ lines: [String], _ fault: (String) -> Fault) throws(Fault) -> Tokenizer {
+    private func bytePairs(_ pieces: [String], _ kinds: [SentencePieceModel.Piece.Kind], _ lines: [String], _ fault: (String) -> Fault) throws(Fault) -> Tokenizer {
         // What fills the rows behind the last token is none.
         let count = (kinds.lastIndex { $0 != .unused } ?? -1) + 1
         var control: Set<Token> = []

@@ -4,8 +4,11 @@ extension Tokenizer {
     /// Every token as text by id: names of control tokens, everything else in the byte alphabet (docs/formats/tokenizer.md §4).
     package var pieces: [String] { (0..<count).map { control.name(of: Token($0)) ?? ByteAlphabet.text(bytes(of: Token($0))) } }
 
-    /// Both sides of each merge in the byte alphabet, in the order learnt.
-    package var mergedPieces: [(left: String, right: String)] { merges.map { (ByteAlphabet.text(bytes(of: $0.left)), ByteAlphabet.text(bytes(of: $0.right))) } }
+    /// Whether it is one of byte pairs that splits words as `tekken.json` says and looks for no token before: what other formats know under that name.
+    package var splitsAsTekken: Bool { bytePairs?.expression == .mistral && added.entries.allSatisfy(\.isControl) }
+
+    /// Both sides of each merge in the byte alphabet, in the order learnt; none where there are no merges.
+    package var mergedPieces: [(left: String, right: String)] { (bytePairs?.merges ?? []).map { (ByteAlphabet.text(bytes(of: $0.left)), ByteAlphabet.text(bytes(of: $0.right))) } }
 
     /// From lists of texts, as files of other programs carry them. A word that is a token comes out whole.
     /// - Parameters:

@@ -36,7 +36,7 @@ import Testing
             unsafe blocks.decode(bytes.span.bytes, into: &span)
             #expect(try model.floats(entry) == wanted, "\(entry.name)")
         }
-        guard case .bytePairs(let tokenizer) = try model.tokenizer() else { throw Fault(.request, "test", "another tokenizer") }
+        let tokenizer = try model.tokenizer()
         #expect(tokenizer.count == small.tokenizer.count && tokenizer.control == small.tokenizer.control)
         for text in ["the other ledger", "then  there\n\nbank's", "Grüße [INST] </s>", "\u{1F468}\u{200D}\u{1F469} 12345"] { #expect(tokenizer.encode(text) == small.tokenizer.encode(text)) }
     }
@@ -47,7 +47,7 @@ import Testing
         let export = try GGUFExport(small.config, small.tokenizer, matrices: .bf16, name: "m")
         try export.write(to: scratch.file("a.gguf"), rows: { (entry, rows, out) throws(Fault) in small.rows(entry, rows, &out) }) { _ in 0 }
         let model = try GGUFModel(scratch.file("a.gguf"))
-        guard case .bytePairs(let tokenizer) = try model.tokenizer() else { throw Fault(.request, "test", "another tokenizer") }
+        let tokenizer = try model.tokenizer()
         try GGUFExport(model.config, tokenizer, matrices: .bf16, name: "m").write(to: scratch.file("b.gguf"), rows: { (entry, rows, out) throws(Fault) in try model.read(entry, rows: rows, into: &out) }) { _ in 0 }
         #expect(try File(scratch.file("a.gguf"), .read).readAll(limit: .mib(4)) == File(scratch.file("b.gguf"), .read).readAll(limit: .mib(4)))
     }

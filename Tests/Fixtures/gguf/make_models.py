@@ -60,9 +60,9 @@ def write(path, tensors, config, arch, pack=None, tokens=True):
         writer.add_expert_used_count(config["num_experts_per_tok"])
     if tokens == "sentence-pieces":
         writer.add_tokenizer_model("llama")
-        writer.add_token_list(["<unk>", "<s>", "</s>", "<0x41>", "\u2581a", "b"])
-        writer.add_token_scores([0.0, 0.0, 0.0, 0.0, -1.5, -2.25])
-        writer.add_token_types([2, 3, 3, 6, 1, 1])
+        writer.add_token_list(["<unk>", "<s>", "</s>", "\u2581a", "\u2581", "a", "b", "ab"])
+        writer.add_token_scores([0.0, 0.0, 0.0, -1.5, -3.0, -3.5, -4.0, -2.25])
+        writer.add_token_types([2, 3, 3, 1, 1, 1, 1, 1])
     if tokens:
         writer.add_bos_token_id(config["bos_token_id"])
         writer.add_eos_token_id(config["eos_token_id"])
