@@ -35,16 +35,15 @@ FB_INLINE void six_bits(const uint8_t *q, int g, int *scale, int *offset) {
 }
 
 FB_WIDE void fb_decode_q4_k(float *restrict out, const uint8_t *restrict in, int64_t count) {
-    for (int64_t b = 0; b < count; b++, in += 144) {
+    for (int64_t b = 0; b < count; b++, in += 144, out += 256) {
         const float d = fb_half_at(in), m = fb_half_at(in + 2);
-        const uint8_t *codes = in + 16;
-        for (int g = 0; g < 8; g += 2, codes += 32, out += 64) {
-            int s0, t0, s1, t1;
-            six_bits(in + 4, g, &s0, &t0);
-            six_bits(in + 4, g + 1, &s1, &t1);
-            const float d0 = d * (float)s0, m0 = m * (float)t0, d1 = d * (float)s1, m1 = m * (float)t1;
-            for (int j = 0; j < 32; j++) out[j] = d0 * (float)(codes[j] & 15) - m0;
-            for (int j = 0; j < 32; j++) out[32 + j] = d1 * (float)(codes[j] >> 4) - m1;
+        for (int g = 0; g < 8; g++) {
+            int s, t;
+            six_bits(in + 4, g, &s, &t);
+            const float scale = d * (float)s, offset = m * (float)t;
+            const uint8_t *codes = in + 16 + 32 * (g / 2);
+            const int shift = g % 2 * 4;
+            for (int j = 0; j < 32; j++) out[32 * g + j] = scale * (float)(codes[j] >> shift & 15) - offset;
         }
     }
 }

@@ -56,7 +56,12 @@ package struct GGUFTable: Sendable, Hashable {
     ///   - fileBytes: the whole file's length.
     ///   - source: what to call the file in errors.
     /// - Throws: `.request` naming the place and the check that failed.
-    package init(parsing bytes: some RandomAccessCollection<UInt8>, fileBytes: Int, source: String) throws(Fault) {
+    package init(parsing bytes: some RandomAccessCollection<UInt8>, fileBytes: Int, source: String) throws(Fault) { try self.init(reading: bytes, fileBytes, source) }
+
+    /// The same, compiled for an array: heads have hundreds of thousands of texts.
+    package init(parsing bytes: [UInt8], fileBytes: Int, source: String) throws(Fault) { try self.init(reading: bytes, fileBytes, source) }
+
+    private init(reading bytes: some RandomAccessCollection<UInt8>, _ fileBytes: Int, _ source: String) throws(Fault) {
         var reader = GGUFReader(bytes, source: source)
         guard try reader.take(4).elementsEqual("GGUF".utf8) else { throw reader.fault("it does not begin with `GGUF`") }
         let version = try reader.u32()

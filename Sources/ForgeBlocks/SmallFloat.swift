@@ -104,4 +104,20 @@ package enum PackedFloat4 {
             }
         }
     }
+
+    /// The codes and scales of some numbers under a scale of their whole tensor.
+    /// - Parameter global: 448 · 6 / the largest size in the tensor, so that its group's scale is as large as scales get.
+    /// - Precondition: `values` are whole groups of 16, with half a byte and a sixteenth of a scale for each.
+    package static func encode(_ values: Span<Float>, global: Float, into packed: inout MutableSpan<UInt8>, scales: inout MutableSpan<UInt8>) {
+        let groups = scales.count
+        precondition(values.count == groups * group && packed.count == groups * group / 2, "numbers, codes and scales belong together")
+        guard groups > 0 else { return }
+        unsafe values.withUnsafeBufferPointer { source in
+            unsafe packed.withUnsafeMutableBufferPointer { packed in
+                unsafe scales.withUnsafeMutableBufferPointer { scales in
+                    unsafe fb_encode_e2m1(packed.baseAddress!, scales.baseAddress!, source.baseAddress!, global, Int64(groups))
+                }
+            }
+        }
+    }
 }

@@ -71,4 +71,20 @@ import Testing
         unsafe PackedFloat4.decode(golden.bytes("nvfp4.packed").span.bytes, scales: golden.bytes("nvfp4.scales").span.bytes, global: 1 / golden.floats("nvfp4.global")[0], into: &wrong)
         #expect(other != out)
     }
+
+    @Test func `numbers become the four bits nearest to them, even codes on a middle`() {
+        let values = golden.floats("fp4.values"), global = golden.floats("fp4.global")[0]
+        var packed = [UInt8](repeating: 0xff, count: values.count / 2), scales = [UInt8](repeating: 0xff, count: values.count / 16)
+        var codes = packed.mutableSpan, groups = scales.mutableSpan
+        PackedFloat4.encode(values.span, global: global, into: &codes, scales: &groups)
+        #expect(packed == golden.bytes("fp4.packed") && scales == golden.bytes("fp4.scales") && !packed.isEmpty)
+        // What is no number is none afterwards.
+        var bad = [Float](repeating: 1, count: 16), out = bad
+        bad[4] = .nan
+        var one = [UInt8](repeating: 0, count: 8), scale: [UInt8] = [0], oneSpan = one.mutableSpan, scaleSpan = scale.mutableSpan
+        PackedFloat4.encode(bad.span, global: 1, into: &oneSpan, scales: &scaleSpan)
+        var span = out.mutableSpan
+        unsafe PackedFloat4.decode(one.span.bytes, scales: scale.span.bytes, global: 1, into: &span)
+        #expect(out.filter(\.isNaN).count == 16)
+    }
 }

@@ -42,5 +42,7 @@ void fb_encode_e4m3(uint8_t *out, const float *in, int64_t count, float scale);
 void fb_encode_e5m2(uint8_t *out, const float *in, int64_t count, float scale);
 /// Groups of 16: out[16g+i] = e2m1(code 16g+i) * (e4m3(scales[g]) / global); even places lie in the low halves.
 void fb_decode_e2m1(float *out, const uint8_t *packed, const uint8_t *scales, float global, int64_t groups);
+/// scales[g] = e4m3(max|in| / 6 * global) of a group, codes e2m1(in / (scale / global)), both to nearest, ties to even; all 0 where the scale is.
+void fb_encode_e2m1(uint8_t *packed, uint8_t *scales, const float *in, float global, int64_t groups);
 
 #endif
