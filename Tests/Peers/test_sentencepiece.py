@@ -80,7 +80,7 @@ def ours(tmp_path, files, texts, lists):
         (tmp_path / f"{name}.lists").write_text(json.dumps(lists[name]))
     subprocess.run([*os.environ.get("FORGE_SWIFT_TEST", "swift test").split(), "--filter", "ForgeTokenizerTests.PeerTests"], cwd=os.environ.get("FORGE_PACKAGE", ROOT), check=True,
                    env={**os.environ, "FORGE_PEERS_PIECES": str(tmp_path)})
-    return {name: (json.loads((tmp_path / f"{name}.ids").read_text()), [base64.b64decode(t).decode() for t in json.loads((tmp_path / f"{name}.texts").read_text())],
+    return {name: (json.loads((tmp_path / f"{name}.ids").read_text()), [base64.b64decode(t).decode(errors="replace") for t in json.loads((tmp_path / f"{name}.texts").read_text())],
                    (tmp_path / f"{name}.kept").read_text()) for name in files}
 
 
@@ -106,11 +106,112 @@ def test_sentencepiece(tmp_path):
             version = SentencePieceTokenizer(tmp_path / name)
             for text, mine in zip(words[:1000], ids):
                 assert version.encode(text, bos=False, eos=False) == mine and version.decode(mine) == text.replace(BLANK, " "), (name, ascii(text))
-        # As it is kept, the library for tokenizer.json finds the same.
-        if name == "ghosts.model":
+        # As it is kept, the library for tokenizer.json finds the same; it has no way to say that pieces are equals, nor that a character is joined and is no piece.
+        if name in ("ties.model", "ghosts.model"):
             continue
         reader = tokenizers.Tokenizer.from_str(kept)
         reader.encode_special_tokens = True
-        differ = [text for text, mine in zip(words, ids) if reader.encode(text, add_special_tokens=False).ids != mine]
-        print(name, len(differ), "differ as tokenizer.json", [ascii(t[:60]) for t in differ[:5]])
-        assert len(differ) <= (1 if peer.get_piece_size() else 0), name
+        for text, mine in zip(words, ids):
+            # Nor that a blank stands before a text that is one of the tokens looked for.
+            if text != "[REFERENCE_DOC_3]":
+                assert reader.encode(text, add_special_tokens=False).ids == mine, (name, ascii(text[:200]))
+
+
+def byte_level(source, expression):
+    """A vocabulary learnt over words of that expression, 3 added tokens that text may hold and some that it may not."""
+    learner = tokenizers.Tokenizer(tokenizers.models.BPE())
+    level = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=expression is None)
+    learner.pre_tokenizer = level if expression is None else tokenizers.pre_tokenizers.Sequence([tokenizers.pre_tokenizers.Split(tokenizers.Regex(expression), "isolated"), level])
+    learner.decoder = tokenizers.decoders.ByteLevel()
+    learner.train_from_iterator(lines(source), tokenizers.trainers.BpeTrainer(vocab_size=700, special_tokens=CONTROL, initial_alphabet=tokenizers.pre_tokenizers.ByteLevel.alphabet(), show_progress=False))
+    return json.loads(learner.to_str())
+
+
+def added(document, *tokens):
+    document = copy.deepcopy(document)
+    size = max([*document["model"]["vocab"].values(), *(t["id"] for t in document["added_tokens"])]) + 1
+    for content, flags in tokens:
+        number = document["model"]["vocab"].get(content, size)
+        size += number == size
+        document["added_tokens"].append({"id": number, "content": content, "single_word": False, "lstrip": "l" in flags, "rstrip": "r" in flags, "normalized": "n" in flags, "special": "s" in flags})
+    return document
+
+
+def mistaken(count=20_000):
+    """The conversion that transformers#42299 tells of: tekken's vocabulary under Llama's expression."""
+    tekken = json.loads((DATA / "tekken_240911.json").read_text())
+    tokens = [base64.b64decode(t["token_bytes"]) for t in tekken["vocab"][:count]]
+    letters, ranks = tokenizers.pre_tokenizers.ByteLevel.alphabet(), {t: i for i, t in enumerate(tokens)}
+    order = [b for b in range(256) if 33 <= b <= 126 or 161 <= b <= 172 or 174 <= b <= 255]
+    letter = {b: chr(b) for b in order} | {b: chr(256 + i) for i, b in enumerate(b for b in range(256) if b not in order)}
+    assert set(letter.values()) == set(letters)
+    written = lambda token: "".join(letter[b] for b in token)
+    merges = []
+    for token in tokens[256:]:
+        ways = [(token[:i], token[i:]) for i in range(1, len(token)) if token[:i] in ranks and token[i:] in ranks]
+        merges += sorted(ways, key=lambda w: (ranks[w[0]], ranks[w[1]]))
+    names = CONTROL
+    return {"version": "1.0", "truncation": None, "padding": None, "normalizer": None, "post_processor": None,
+            "added_tokens": [{"id": i, "content": n, "single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True} for i, n in enumerate(names)],
+            "pre_tokenizer": {"type": "Sequence", "pretokenizers": [{"type": "Split", "pattern": {"Regex": EXPRESSIONS["llama3"]}, "behavior": "Isolated", "invert": False},
+                                                                     {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}]},
+            "decoder": {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True},
+            "model": {"type": "BPE", "dropout": None, "unk_token": None, "continuing_subword_prefix": "", "end_of_word_suffix": "", "fuse_unk": False, "byte_fallback": False, "ignore_merges": True,
+                      "vocab": {n: i for i, n in enumerate(names)} | {written(t): len(names) + i for i, t in enumerate(tokens)}, "merges": [[written(a), written(b)] for a, b in merges]}}
+
+
+def documents(source, pieces):
+    """Documents of tokenizer.json by name: what conversions of Mistral's and Llama's tokenizers look like, and what they could."""
+    out = {f"{name}.json": byte_level(source, expression) for name, expression in EXPRESSIONS.items()}
+    out["own-expression.json"] = byte_level(source, None)
+    out["mistaken.json"] = mistaken()
+    out["added.json"] = added(out["llama3.json"], ("<tool>", ""), ("[w]", "lr"), ("==>", "n"), ("é", "nr"), ("  ", ""), ("[/INST] x", "l"), ("INST]", ""))
+    pieces["model"].pop("sentencepiece")
+    pieces["added_tokens"] = [t for t in pieces["added_tokens"] if t["special"]]
+    pieces["normalizer"] = {"type": "Sequence", "normalizers": [{"type": "Prepend", "prepend": BLANK}, {"type": "Replace", "pattern": {"String": " "}, "content": BLANK}]}
+    out["legacy.json"] = pieces
+    out["strings.json"] = copy.deepcopy(pieces)
+    out["strings.json"]["model"]["merges"] = [" ".join(m) for m in pieces["model"]["merges"]]
+    out["pieces-added.json"] = added(pieces, ("<tool>", ""), ("[w]", "lr"), ("==>", "n"), ("the", "n"), ("ing", "nl"), ("  ", ""))
+    for scheme in ("first", "always", "never"):
+        for split in (True, False):
+            document = copy.deepcopy(pieces)
+            document["normalizer"] = None
+            document["pre_tokenizer"] = {"type": "Metaspace", "replacement": BLANK, "prepend_scheme": scheme, "split": split}
+            if scheme == "never":
+                document["decoder"]["decoders"].pop()
+            out[f"metaspace-{scheme}-{split}.json"] = document
+            out[f"metaspace-{scheme}-{split}-added.json"] = added(document, ("<tool>", ""), ("[w]", "lr"), ("==>", "n"), (" x", "n"), ("東", "l"))
+            whole = out[f"metaspace-{scheme}-{split}-whole.json"] = copy.deepcopy(document)
+            whole["model"]["ignore_merges"] = True
+    for fuses in (True, False):
+        document = out[f"unknown-{fuses}.json"] = copy.deepcopy(out["metaspace-first-True.json"])
+        document["model"].update(byte_fallback=False, fuse_unk=fuses)
+    document = out["plain.json"] = copy.deepcopy(pieces)
+    document["normalizer"] = None
+    return out
+
+
+def test_tokenizer_json(tmp_path):
+    source = random.Random(6)
+    words = texts(source)
+    plain = changed(models(source)["plain.model"], lambda m: None)
+    (tmp_path / "first").mkdir()
+    (tmp_path / "second").mkdir()
+    kept = ours(tmp_path / "first", {"plain.model": plain}, [], {"plain.model": []})["plain.model"][2]
+    files = {name: json.dumps(document).encode() for name, document in documents(source, json.loads(kept)).items()}
+    readers, lists = {}, {}
+    for name, content in files.items():
+        readers[name] = tokenizers.Tokenizer.from_str(content.decode())
+        # Names of control tokens are text.
+        readers[name].encode_special_tokens = True
+        lists[name] = [readers[name].encode(text, add_special_tokens=False).ids for text in words]
+    found = ours(tmp_path / "second", files, [t.encode() for t in words], lists)
+    for name, reader in readers.items():
+        ids, decoded, kept = found[name]
+        again = tokenizers.Tokenizer.from_str(kept)
+        again.encode_special_tokens = True
+        for text, mine, peer, back in zip(words, ids, lists[name], decoded, strict=True):
+            assert mine == peer, (name, ascii(text[:200]))
+            assert back == reader.decode(peer), (name, ascii(text[:200]))
+            assert len(text) > 1000 or again.encode(text, add_special_tokens=False).ids == mine, (name, ascii(text[:200]))
