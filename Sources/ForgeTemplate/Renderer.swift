@@ -181,7 +181,8 @@ final class Renderer {
             for item in items {
                 scope = Scope(in: outer)
                 try assign(loop.target, item)
-                if try value(test).isTrue { kept.append(item) }
+                // The reference packs what it unpacked for the test: as a tuple.
+                if try value(test).isTrue { kept.append(try packed(loop.target, item)) }
             }
             items = kept
         }
@@ -204,6 +205,13 @@ final class Renderer {
         guard !isPassed else { return .on }
         scope = Scope(in: outer)
         return try run(loop.otherwise)
+    }
+
+    private func packed(_ target: Target, _ value: Value) throws(Fault) -> Value {
+        guard case .tuple(let parts, _) = target else { return value }
+        var items: [Value] = []
+        for (part, item) in zip(parts, try elements(of: value)) { items.append(try packed(part, item)) }
+        return try list(items, .tuple, isInput: isInput(value))
     }
 
     private func assign(_ target: Target, _ value: Value) throws(Fault) {
