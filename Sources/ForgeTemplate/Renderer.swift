@@ -41,15 +41,16 @@ final class Renderer {
     var loops: [LoopState] = []
     private var macros: [(macro: Macro, home: Scope)] = []
     private var captured: [Value] = []
-    private var work = Template.Limits.work
+    private var work: Int
     private var level = 0
     private var calls = 0
     /// Where evaluation is, for faults.
     var offset = 0
 
-    init(source: Source, now: Timestamp) {
+    init(source: Source, now: Timestamp, work: Int) {
         self.source = source
         self.now = now
+        self.work = work
     }
 
     // Bounds and faults.
