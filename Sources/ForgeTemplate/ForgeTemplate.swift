@@ -48,10 +48,11 @@ package struct Template: Sendable {
     ///   - input: what a caller sent. Nothing of it ever becomes template text.
     ///   - constants: names of control tokens, such as `bos_token`, from the tokenizer's own files. They count as template text, and win over `input` of the same name.
     ///   - now: what `strftime_now` formats.
+    ///   - work: what it may cost.
     /// - Returns: spans in order; neighbours differ in their origin, and none is empty.
     /// - Throws: `.request`: `template.refused` with the template's own words, `template.bound` if a bound is exceeded, other `template.*` for a mistake in the template or values it was not made for.
-    package func render(_ input: JSON.Object, constants: JSON.Object = JSON.Object(), now: Timestamp) throws(Fault) -> [Span] {
-        let renderer = Renderer(source: source, now: now)
+    package func render(_ input: JSON.Object, constants: JSON.Object = JSON.Object(), now: Timestamp, work: Int = Limits.work) throws(Fault) -> [Span] {
+        let renderer = Renderer(source: source, now: now, work: work)
         var room = Limits.characters
         for name in ["namespace", "range", "raise_exception", "strftime_now"] { renderer.scope.names[name] = Value.Function(rawValue: name).map { .function($0) } }
         for (name, value) in input.members { renderer.scope.names[name] = try Value(value, isInput: true, room: &room) }

@@ -123,6 +123,7 @@ extension Renderer {
         for (op, right) in rest {
             let b = try value(right)
             offset = right.offset
+            if op == "%", case .text = a { throw stop("`%` on text is not part of the language here", "template.unsupported", remedy: "join texts with `~`") }
             try defined(a)
             try defined(b)
             a = try combine(a, op, b)
@@ -168,7 +169,6 @@ extension Renderer {
         case ("+", .list(let x), .list(let y)) where x.kind == y.kind && (x.kind == .list || x.kind == .tuple): return try list(x.items + y.items, x.kind, isInput: isInput)
         case ("*", .text, _), ("*", .list, _): return try times(a, b)
         case ("*", _, .text), ("*", _, .list): return try times(b, a)
-        case ("%", .text, _): throw stop("`%` on text is not part of the language here", "template.unsupported", remedy: "join texts with `~`")
         default: throw stop("`\(op)` cannot be used on \(a.typeName) and \(b.typeName)")
         }
     }

@@ -41,15 +41,16 @@ final class Renderer {
     var loops: [LoopState] = []
     private var macros: [(macro: Macro, home: Scope)] = []
     private var captured: [Value] = []
-    private var work = Template.Limits.work
+    private var work: Int
     private var level = 0
     private var calls = 0
     /// Where evaluation is, for faults.
     var offset = 0
 
-    init(source: Source, now: Timestamp) {
+    init(source: Source, now: Timestamp, work: Int) {
         self.source = source
         self.now = now
+        self.work = work
     }
 
     // Bounds and faults.
@@ -181,7 +182,8 @@ final class Renderer {
             for item in items {
                 scope = Scope(in: outer)
                 try assign(loop.target, item)
-                if try value(test).isTrue { kept.append(item) }
+                // The reference packs what it unpacked for the test: as a tuple.
+                if try value(test).isTrue { kept.append(try packed(loop.target, item)) }
             }
             items = kept
         }
@@ -204,6 +206,13 @@ final class Renderer {
         guard !isPassed else { return .on }
         scope = Scope(in: outer)
         return try run(loop.otherwise)
+    }
+
+    private func packed(_ target: Target, _ value: Value) throws(Fault) -> Value {
+        guard case .tuple(let parts, _) = target else { return value }
+        var items: [Value] = []
+        for (part, item) in zip(parts, try elements(of: value)) { items.append(try packed(part, item)) }
+        return try list(items, .tuple, isInput: isInput(value))
     }
 
     private func assign(_ target: Target, _ value: Value) throws(Fault) {
