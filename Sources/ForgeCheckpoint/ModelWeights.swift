@@ -156,16 +156,21 @@ package struct ModelWeights: Sendable {
     /// - Throws: `.request` if a file of the checkpoint was cut since it was opened.
     package func bytes(_ range: Range<Int>) throws(Fault) -> [UInt8] {
         precondition(range.lowerBound >= 0 && range.upperBound <= count, "a file is read within its bytes")
-        var out = [UInt8](repeating: 0, count: range.count)
-        if range.lowerBound < header.count {
-            let part = range.clamped(to: 0..<header.count)
-            out.replaceSubrange(0..<part.count, with: header[part])
-        }
         // The first piece that ends behind the start.
         var low = 0, high = pieces.count
         while low < high {
             let middle = (low + high) / 2
             if pieces[middle].range.upperBound <= range.lowerBound { low = middle + 1 } else { high = middle }
+        }
+        // Most of a file is the middle of one large tensor, and most tensors are copied.
+        if low < pieces.count, pieces[low].range.lowerBound <= range.lowerBound, range.upperBound <= pieces[low].range.upperBound {
+            let piece = pieces[low], start = piece.range.lowerBound
+            if let kept = try piece.source.kept(range.lowerBound - start..<range.upperBound - start, as: piece.dtype) { return kept }
+        }
+        var out = [UInt8](repeating: 0, count: range.count)
+        if range.lowerBound < header.count {
+            let part = range.clamped(to: 0..<header.count)
+            out.replaceSubrange(0..<part.count, with: header[part])
         }
         for piece in pieces[low...] {
             let part = piece.range.clamped(to: range)

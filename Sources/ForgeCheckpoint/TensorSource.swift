@@ -42,6 +42,13 @@ struct TensorSource: Sendable {
         }
     }
 
+    /// The same bytes as they lie in the file, and nil where they are not those.
+    func kept(_ range: Range<Int>, as dtype: DType) throws(Fault) -> [UInt8]? {
+        guard case .plain = code, case .none = turn, delta == nil, dtype == place.entry.dtype else { return nil }
+        let start = firstRow * columns * dtype.width
+        return try place.bytes(start + range.lowerBound..<start + range.upperBound)
+    }
+
     /// - Parameter range: of the bytes the rows become in `dtype`.
     func read(_ range: Range<Int>, as dtype: DType, into out: inout [UInt8], at place: Int) throws(Fault) {
         let width = columns * dtype.width

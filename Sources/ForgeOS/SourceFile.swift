@@ -22,8 +22,9 @@ package final class SourceFile: Sendable {
     /// A copy of some bytes.
     /// - Precondition: the range lies in the file.
     package func bytes(_ range: Range<Int>) throws(Fault) -> [UInt8] {
-        var out = [UInt8](repeating: 0, count: range.count)
-        try read(range, into: &out, at: 0)
+        precondition(range.lowerBound >= 0 && range.upperBound <= count, "a file is read within its bytes")
+        let out = try file.read(range.count, at: Int64(range.lowerBound))
+        guard out.count == range.count else { throw cut(range) }
         return out
     }
 
@@ -43,10 +44,12 @@ package final class SourceFile: Sendable {
             }
         }
         if failure != 0 { throw OSError.fault("read", file.path, errno: failure) }
-        guard done == range.count else {
-            throw Fault(
-                .request, "os.cut", "cannot read `\(file.path)`", why: "it had \(count) bytes and now ends before \(range.upperBound)",
-                remedy: "somebody wrote to it meanwhile: try again when nobody does")
-        }
+        guard done == range.count else { throw cut(range) }
+    }
+
+    private func cut(_ range: Range<Int>) -> Fault {
+        Fault(
+            .request, "os.cut", "cannot read `\(file.path)`", why: "it had \(count) bytes and now ends before \(range.upperBound)",
+            remedy: "somebody wrote to it meanwhile: try again when nobody does")
     }
 }

@@ -240,4 +240,24 @@ private let families = [("mistral", "decoder-plain"), ("ministral", "decoder-min
             try scratch.write(name, good)
         }
     }
+
+    @Test(arguments: 0..<3 as Range<UInt64>)
+    func `a damaged index, shard or configuration never traps`(seed: UInt64) throws {
+        var random = SeededGenerator(seed: seed, stream: 79)
+        let scratch = try Scratch()
+        _ = try scratch.huggingFace(try Golden("decoder-ministral3"), shards: 2)
+        let files = try ["config.json", "model.safetensors.index.json", "model-00001-of-00002.safetensors"].map { ($0, try File(Path.join(scratch.path, $0), .read).readAll(limit: .mib(4))) }
+        for round in 0..<450 {
+            let (name, good) = files[round % 3]
+            var bytes = random.next() % 4 == 0 ? Array(good.prefix(Int(random.next() % UInt64(good.count)))) : good
+            for _ in 0..<(1 + random.next() % 4) where !bytes.isEmpty { bytes[Int(random.next() % UInt64(min(bytes.count, 2400)))] = UInt8(truncatingIfNeeded: random.next()) }
+            if random.next() % 2 == 0, let digit = bytes.indices.filter({ (0x30...0x39).contains(bytes[$0]) }).prefix(500).randomElement(using: &random) { bytes[digit] = 0x30 + UInt8(random.next() % 10) }
+            try scratch.write(name, bytes)
+            do throws(Fault) {
+                let checkpoint = try Checkpoint(try CheckpointFolder(scratch.path)), count = try whole(checkpoint).count
+                #expect(count == checkpoint.weights.count)
+            } catch { #expect(error.kind == .request && !error.why.isEmpty) }
+            try scratch.write(name, good)
+        }
+    }
 }
