@@ -30,7 +30,8 @@ import Testing
     @Test func `a tensor that is missing, surplus or of another shape is refused by name`() throws {
         let names = try Rebuilt(try Fixture.bytes("gguf/mixtral.gguf")).tensors.map(\.name)
         for name in names where name != "output.weight" {
-            let refused = try why("mixtral") { file in file.tensors.removeAll { $0.name == name } }
+            // Another in its place, so that it is not their number that is refused.
+            let refused = try why("mixtral") { file in file.tensors = file.tensors.map { $0.name == name ? ("other", $0.type, $0.extents, $0.data) : $0 } }
             #expect(refused?.contains("`\(name)`") == true, "\(name): \(refused ?? "taken")")
             let turned = try why("mixtral") { file in
                 let at = try #require(file.tensors.firstIndex { $0.name == name })
@@ -39,6 +40,7 @@ import Testing
             // Of a square matrix both readings are right.
             #expect(turned?.contains("`\(name)`") == true || turned?.contains("vocab_size") == true || name.contains("attn_output"), "\(name): \(turned ?? "taken")")
         }
+        #expect(try why("llama") { $0.set("llama.block_count", .unsigned(9)) }?.contains("too few for 9 layers") == true)
         for name in ["rope_freqs.weight", "blk.2.attn_norm.weight", "blk.0.attn_q.bias", "blk.0.ffn_gate.weight", "blk.0.ffn_gate_up_exps.weight", "v.patch_embd.weight"] {
             #expect(try why("mixtral") { $0.tensors.append((name, .f32, [2, 4], [UInt8](repeating: 0, count: 32))) }?.contains("`\(name)`") == true)
         }
