@@ -34,7 +34,7 @@ package struct GGUFExport: Sendable {
             switch self {
             case .bf16: 0.02
             case .q8_0: 0.03
-            case .q4_0: 0.3
+            case .q4_0: 0.15
             }
         }
     }

@@ -36,8 +36,11 @@ package struct GGUFModel: Sendable {
     package init(_ path: String) throws(Fault) {
         let file = try SourceFile(path), name = Path.name(path)
         let head = try GGUFModel.head(file, name)
-        let config = try MistralConfig(gguf: head, source: name), table = ParameterTable(config)
+        let config = try MistralConfig(gguf: head, source: name)
         func fault(_ why: String) -> Fault { Fault(.request, "gguf.tensor", "cannot use the model `\(name)`", why: why, remedy: "bring the file whole and as it was converted") }
+        // A layer has nine tensors at least: no table is made that the file cannot fill.
+        guard head.entries.count / 9 >= config.layers else { throw fault("it has \(head.entries.count) tensors, too few for \(config.layers) layers") }
+        let table = ParameterTable(config)
         var left = Set(head.entries.map(\.name)), sources: [String: Source] = [:]
         for entry in table.entries {
             let place = GGUFNames.place(entry.name)

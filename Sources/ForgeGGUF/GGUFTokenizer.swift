@@ -45,7 +45,7 @@ extension GGUFModel {
             guard let scores, scores.count == pieces.count else { throw fault("`\(prefix)scores` is missing or of another length than `\(prefix)tokens`") }
             func named(_ key: String, _ usual: Int) throws(Fault) -> String {
                 let id = try pairs.int(prefix + key) ?? usual
-                guard pieces.indices.contains(id) else { throw fault("`\(prefix + key)` is no token") }
+                guard pieces.indices.contains(id), kinds[id] == .control else { throw fault("`\(prefix + key)` is no control token") }
                 return pieces[id]
             }
             // What fills the rows behind the last token is none.

@@ -134,7 +134,7 @@ import Testing
     /// A decoder with latent attention that has learnt the fixed text while stretched positions raised its scores.
     private func learnt(_ tokenizer: Tokenizer) throws -> Parameters {
         let config = MistralConfig(
-            vocabulary: 320, width: 48, feedForward: 32, layers: 2, queryHeads: 2, kvHeads: 2, contextMax: 256, ropeTheta: 1000, yarn: Yarn(factor: 64, originalContext: 64, attentionFactor: 1),
+            vocabulary: 320, width: 48, feedForward: 32, layers: 2, queryHeads: 2, kvHeads: 2, contextMax: 256, ropeTheta: 1000, yarn: Yarn(factor: 65_536, originalContext: 64, attentionFactor: 1),
             queryScale: QueryScale(beta: 0.1, originalContext: 64), bos: 1, eos: 2, experts: .init(count: 2, choices: 1, shared: 1),
             latent: LatentAttention(queryRank: nil, rank: 24, plainDim: 16, turnedDim: 16, valueDim: 24, raisesScores: true))
         let device = try Device(threads: 2), parameters = try Parameters(ParameterTable(config), on: device), gradients = try Parameters(parameters.table, on: device)
@@ -142,7 +142,7 @@ import Testing
         let ids = MeasuringText.documents.flatMap { [tokenizer.control.begin] + tokenizer.encode($0) }, rows = 256
         let decoder = try Decoder(parameters, gradients: gradients, rows: rows, on: device)
         let first = try device.tensor(rows: 1, columns: parameters.table.count), second = try device.tensor(rows: 1, columns: parameters.table.count)
-        for step in 0..<240 {
+        for step in 0..<400 {
             let from = step * 97 % (ids.count - rows - 1), tokens = Array(ids[from...from + rows])
             decoder.beginStep()
             _ = try decoder.forwardBackward(TokenBatch(ids: Array(tokens.dropLast()), targets: Array(tokens.dropFirst()), cumulativeLengths: [0, Int32(rows)]), weight: 1 / Float(rows))
@@ -150,6 +150,9 @@ import Testing
             try device.adamw(
                 parameters.flat, m: first, v: second, gradient: gradients.flat, step: AdamWStep(rate: 0.01, beta1: 0.9, beta2: 0.95, eps: 1e-8, decay: 0, number: step + 1))
         }
+        var plain = config
+        plain.latent?.raisesScores = nil
+        for (n, c) in [("raised", config), ("plain", plain)] { print("DEBUG", n, try Scorer(Parameters(ParameterTable(c), of: parameters), tokenizer: tokenizer, on: device).score(MeasuringText.documents).bitsPerByte) }
         return parameters
     }
 

@@ -23,13 +23,12 @@ import Testing
         }
         for family in Small.families {
             let small = try Small(family), table = TensorTable(laying: small.parameters.table.entries.map { ($0.name, .f32, $0.shape) })
-            try write(table, Dictionary(uniqueKeysWithValues: small.parameters.table.entries.map { ($0.name, small.parameters.tensor($0).values()) }), Path.join(folder, "export-\(family).safetensors"))
+            let numbers = Dictionary(uniqueKeysWithValues: small.parameters.table.entries.map { ($0.name, small.parameters.tensor($0).values()) })
+            try write(table, numbers, Path.join(folder, "export-\(family).safetensors"))
             for matrices in GGUFExport.Matrices.allCases {
                 let export = try GGUFExport(small.config, small.tokenizer, matrices: matrices, name: family)
                 try export.write(to: Path.join(folder, "export-\(family)-\(matrices.rawValue).gguf"), rows: { (entry, rows, out) throws(Fault) in small.rows(entry, rows, &out) }, check: small.check)
             }
-            let words = try small.logits(small.parameters).map(\.bitPattern)
-            try Durable.create(Path.join(folder, "export-\(family).logits"), with: words.flatMap { word in (0..<4).map { UInt8(truncatingIfNeeded: word >> (8 * $0)) } })
         }
     }
 

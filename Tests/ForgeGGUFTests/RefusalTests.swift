@@ -30,7 +30,8 @@ import Testing
     @Test func `a tensor that is missing, surplus or of another shape is refused by name`() throws {
         let names = try Rebuilt(try Fixture.bytes("gguf/mixtral.gguf")).tensors.map(\.name)
         for name in names where name != "output.weight" {
-            let refused = try why("mixtral") { file in file.tensors.removeAll { $0.name == name } }
+            // Another in its place, so that it is not their number that is refused.
+            let refused = try why("mixtral") { file in file.tensors = file.tensors.map { $0.name == name ? ("other", $0.type, $0.extents, $0.data) : $0 } }
             #expect(refused?.contains("`\(name)`") == true, "\(name): \(refused ?? "taken")")
             let turned = try why("mixtral") { file in
                 let at = try #require(file.tensors.firstIndex { $0.name == name })
@@ -39,6 +40,7 @@ import Testing
             // Of a square matrix both readings are right.
             #expect(turned?.contains("`\(name)`") == true || turned?.contains("vocab_size") == true || name.contains("attn_output"), "\(name): \(turned ?? "taken")")
         }
+        #expect(try why("llama") { $0.set("llama.block_count", .unsigned(9)) }?.contains("too few for 9 layers") == true)
         for name in ["rope_freqs.weight", "blk.2.attn_norm.weight", "blk.0.attn_q.bias", "blk.0.ffn_gate.weight", "blk.0.ffn_gate_up_exps.weight", "v.patch_embd.weight"] {
             #expect(try why("mixtral") { $0.tensors.append((name, .f32, [2, 4], [UInt8](repeating: 0, count: 32))) }?.contains("`\(name)`") == true)
         }
@@ -59,7 +61,8 @@ import Testing
 
     @Test func `pairs that would change results are refused by name`() throws {
         let cases: [(file: String, key: String, value: GGUFTable.Value?)] = [
-            ("llama", "general.architecture", .text("mistral4")), ("llama", "general.architecture", .text("qwen3")), ("llama", "general.architecture", nil), ("llama", "general.architecture", .unsigned(3)),
+            ("llama", "general.architecture", .text("mistral4")), ("llama", "general.architecture", .text("qwen3")), ("llama", "general.architecture", nil),
+            ("llama", "general.architecture", .unsigned(3)),
             ("llama", "general.type", .text("adapter")), ("llama", "split.count", .unsigned(2)), ("llama", "llama.embedding_length", nil), ("llama", "llama.embedding_length", .text("16")),
             ("llama", "llama.embedding_length", .unsigned(0)), ("llama", "llama.attention.head_count", .unsigned(0)), ("llama", "llama.attention.head_count", .list([.unsigned(4)])),
             ("llama", "llama.attention.head_count_kv", .unsigned(3)), ("llama", "llama.attention.layer_norm_rms_epsilon", nil), ("llama", "llama.attention.layer_norm_rms_epsilon", .number(.nan)),
@@ -67,14 +70,16 @@ import Testing
             ("llama", "llama.rope.scaling.type", .text("longrope")), ("yarn", "llama.rope.scaling.type", .text("linear")), ("yarn", "llama.rope.scaling.yarn_ext_factor", .number(0.5)),
             ("yarn", "llama.rope.scaling.factor", .number(0.5)), ("llama", "llama.vocab_size", .unsigned(30)), ("llama", "llama.logit_scale", .number(1)), ("llama", "llama.swin_norm", .truth(false)),
             ("llama", "llama.attention.causal", .truth(false)), ("llama", "llama.attention.temperature_scale", .number(0.1)), ("llama", "llama.block_count", .signed(-1)),
-            ("llama", "llama.block_count", .unsigned(1 << 20)), ("llama", "llama.attention.sliding_window_pattern", .unsigned(4)), ("llama", "llama.attention.sliding_window_pattern", .list([.truth(true)])),
+            ("llama", "llama.block_count", .unsigned(1 << 20)), ("llama", "llama.attention.sliding_window_pattern", .unsigned(4)),
+            ("llama", "llama.attention.sliding_window_pattern", .list([.truth(true)])),
             ("mistral3", "mistral3.attention.temperature_length", .unsigned(16)), ("mixtral", "llama.expert_used_count", nil), ("mixtral", "llama.expert_used_count", .unsigned(9)),
             ("mixtral", "llama.expert_gating_func", .unsigned(2)), ("mixtral", "llama.expert_shared_count", .unsigned(1)), ("mixtral", "llama.expert_weights_scale", .number(2)),
             ("mixtral", "llama.expert_weights_norm", .truth(false)), ("mixtral", "llama.expert_count", .unsigned(.init(Int32.max))),
         ]
         for (file, key, value) in cases { #expect(try why(file) { $0.set(key, value) } != nil, "\(file): \(key) = \(String(describing: value))") }
         let taken: [(file: String, key: String, value: GGUFTable.Value?)] = [
-            ("llama", "llama.rope.scaling.type", .text("linear")), ("llama", "llama.attention.sliding_window", .unsigned(0)), ("llama", "llama.rope.freq_base", nil), ("mistral3", "mistral3.attention.temperature_length", .unsigned(32)),
+            ("llama", "llama.rope.scaling.type", .text("linear")), ("llama", "llama.attention.sliding_window", .unsigned(0)), ("llama", "llama.rope.freq_base", nil),
+            ("mistral3", "mistral3.attention.temperature_length", .unsigned(32)),
             ("mixtral", "llama.expert_gating_func", .unsigned(1)), ("llama", "quantize.imatrix.entries_count", .unsigned(7)), ("llama", "llama.attention.causal", .truth(true)),
         ]
         for (file, key, value) in taken { #expect(try why(file) { $0.set(key, value) } == nil, "\(file): \(key)") }
@@ -123,10 +128,11 @@ import Testing
         else { throw Fault(.request, "test", "no tokens") }
         func changed(_ list: [GGUFTable.Value], _ at: Int, _ value: GGUFTable.Value) -> GGUFTable.Value { .list(list.indices.map { $0 == at ? value : list[$0] }) }
         #expect(try !refused("unknown_token_id", nil))
-        #expect(try refused("pre", .text("llama-bpe")) && refused("pre", nil) && refused("merges", nil) && refused("merges", list("a b c")) && refused("merges", list("a")) && refused("merges", list("a zzzz")))
+        #expect(try refused("pre", .text("llama-bpe")) && refused("pre", nil))
+        #expect(try refused("merges", nil) && refused("merges", list("a b c")) && refused("merges", list("a")) && refused("merges", list("a zzzz")))
         #expect(try refused("bos_token_id", .unsigned(4)) && refused("eos_token_id", .unsigned(4)))
         #expect(try refused("token_type", changed(types, 30, .signed(4))) && refused("token_type", changed(types, 30, .signed(3))))
-        #expect(try refused("tokens", changed(tokens, 40, .text("é\u{2581}"))) && refused("tokens", changed(tokens, 40, tokens[41])) && refused("tokens", changed(tokens, 1, .text("<t>"))) && refused("tokens", changed(tokens, 0, tokens[2])))
+        for (at, value) in [(40, GGUFTable.Value.text("é\u{2581}")), (40, tokens[41]), (1, .text("<t>")), (0, tokens[2])] { #expect(try refused("tokens", changed(tokens, at, value))) }
     }
 
     /// Every mutation ends in a model or a fault, and a model can be read to its end.
