@@ -50,7 +50,7 @@ extension Renderer {
             for item in items { out.append(try find(path, in: item, or: given[1])) }
         } else {
             guard case .text(let name) = inputs.positional[0] else { throw stop("`map` takes a filter's name") }
-            guard let filter = Filter(name: name.string) else { throw stop("the filter `\(name.public_)` is not part of the language here", "template.unsupported") }
+            guard let filter = Filter(name: name.string) else { throw stop("the filter `\(name.disclosed)` is not part of the language here", "template.unsupported") }
             let rest = Inputs(positional: Array(inputs.positional.dropFirst()), named: inputs.named)
             try deepen()
             defer { rise() }
@@ -74,7 +74,7 @@ extension Renderer {
         if !rest.positional.isEmpty {
             guard case .text(let name) = rest.positional.removeFirst() else { throw stop("`\(filter.rawValue)` takes a test's name") }
             test = Test(name: name.string)
-            guard test != nil else { throw stop("the test `\(name.public_)` is not part of the language here", "template.unsupported") }
+            guard test != nil else { throw stop("the test `\(name.disclosed)` is not part of the language here", "template.unsupported") }
         }
         var out: [Value] = []
         for item in try elements(of: value) {

@@ -29,10 +29,11 @@ extension Renderer {
         case .lower, .upper:
             _ = try bind(inputs, name, [])
             let text = try string(value)
-            try afford(characters: text.count)
-            // A character becomes three at most.
-            try afford(characters: text.count.multipliedReportingOverflow(by: 3).partialValue)
-            return .text(filter == .upper ? text.uppercased : text.lowercased)
+            try spend(text.count)
+            // A character becomes three at most, so the bound may follow the work.
+            let mapped = filter == .upper ? text.uppercased : text.lowercased
+            try afford(characters: mapped.count)
+            return .text(mapped)
         case .trim: return try trim(value, try bind(inputs, name, ["chars"])[0])
         case .replace: return try replace(value, try bind(inputs, name, ["old", "new", "count"], required: 2))
         case .indent: return try indent(value, try bind(inputs, name, ["width", "first", "blank"]))

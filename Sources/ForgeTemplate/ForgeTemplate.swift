@@ -30,7 +30,7 @@ package struct Template: Sendable {
         package static let elements = 100_000
         package static let calls = 32
         /// Statements and expressions under way, each inside the one before: what the stack holds.
-        package static let level = 300
+        package static let level = 200
     }
 
     private let body: [Statement]

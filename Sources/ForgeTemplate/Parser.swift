@@ -12,7 +12,7 @@ struct Parser {
     var readsCaller = false
     var macros = 0
 
-    static let levelMax = 40
+    static let levelMax = 32
     static let depthMax = 100
 
     init(_ text: String) throws(Fault) {

@@ -20,7 +20,7 @@ extension Renderer {
         if let found = try element(value, key) { return found }
         guard case .text(let name) = key else { return .undefined("\(value.typeName) has no such element") }
         if let found = try attribute(value, name.string) { return found }
-        return .undefined("\(value.typeName) has no element `\(name.public_)`")
+        return .undefined("\(value.typeName) has no element `\(name.disclosed)`")
     }
 
     private func element(_ value: Value, _ key: Value) throws(Fault) -> Value? {

@@ -45,7 +45,7 @@ extension Renderer {
             return .text(try strftime(format))
         case .raise_exception:
             let message = try bind(inputs, "raise_exception", ["message"], required: 1)[0] ?? .none
-            throw stop(try string(message).public_, "template.refused", remedy: "send a conversation that this model's chat template takes")
+            throw stop(try string(message).disclosed, "template.refused", remedy: "send a conversation that this model's chat template takes")
         }
     }
 

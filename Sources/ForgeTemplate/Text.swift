@@ -48,7 +48,7 @@ struct Text: Sendable {
     }
 
     /// The text for a fault, which anybody may read: `…` stands for what came from input.
-    var public_: String {
+    var disclosed: String {
         var out = String.UnicodeScalarView()
         for unit in units.prefix(400) {
             if unit & Text.mark == 0 { out.append(Unicode.Scalar(unit & Text.code) ?? "\u{fffd}") } else if out.last != "…" { out.append("…") }
