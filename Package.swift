@@ -43,6 +43,7 @@ let package = Package(
     ],
     targets: [
         // C: kernels, system calls Swift cannot spell, and maps of the system's libraries.
+        .target(name: "CForgeBlocks", cSettings: kernels),
         .target(name: "CForgeKernels", cSettings: kernels),
         .target(name: "CForgeOS", cSettings: [.unsafeFlags(["-std=gnu11", "-Wall", "-Wextra", "-Werror"])]),
         .systemLibrary(name: "COpenSSL", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
@@ -57,6 +58,7 @@ let package = Package(
         library("ForgeCrypto", ["ForgeCore", "ForgeOS", "COpenSSL"]),
         library("ForgeConfig", ["ForgeCore", "CYAML"]),
         library("ForgeTensor", ["ForgeCore", "CForgeKernels"]),
+        library("ForgeBlocks", ["CForgeBlocks"]),
 
         // 2 learn
         library("ForgeTokenizer", ["ForgeCore"]),
@@ -72,11 +74,13 @@ let package = Package(
             ]),
 
         // 2 speak
+        library("ForgeTemplate", ["ForgeCore"]),
         library("ForgeInference", ["ForgeCore", "ForgeTensor", "ForgeModel", "ForgeTokenizer"]),
 
         // 2 keep
-        library("ForgeArtifact", ["ForgeCore", "ForgeOS", "ForgeCrypto"]),
-        library("ForgeCheckpoint", ["ForgeCore", "ForgeOS", "ForgeArtifact", "ForgeModel"]),
+        library("ForgeArtifact", ["ForgeCore", "ForgeOS", "ForgeCrypto", "ForgeBlocks"]),
+        library("ForgeCheckpoint", ["ForgeCore", "ForgeOS", "ForgeArtifact", "ForgeModel", "ForgeBlocks"]),
+        library("ForgeGGUF", ["ForgeCore", "ForgeOS", "ForgeArtifact", "ForgeModel", "ForgeTokenizer", "ForgeBlocks"]),
         library("ForgeVault", ["ForgeCore", "ForgeOS", "ForgeCrypto", "ForgeArtifact", "ForgeGate"]),
         library("ForgeCatalog", ["ForgeCore", "ForgeOS", "ForgeArtifact", "ForgeGate", "CSQLite"]),
         library("ForgeAudit", ["ForgeCore", "ForgeOS", "ForgeCrypto", "ForgeGate"]),
@@ -131,8 +135,8 @@ let package = Package(
         library(
             "ForgeCLI",
             [
-                "ForgeCore", "ForgeOS", "ForgeCrypto", "ForgeConfig", "ForgeGate", "ForgeHTTP", "ForgeArtifact", "ForgeAudit", "ForgeCheckpoint", "ForgeModel",
-                "ForgeTokenizer", "AdminAPI", "RegistryAPI", "TrainerAPI", "ServeAPI", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                "ForgeCore", "ForgeOS", "ForgeCrypto", "ForgeConfig", "ForgeGate", "ForgeHTTP", "ForgeArtifact", "ForgeAudit", "ForgeCheckpoint", "ForgeGGUF", "ForgeModel",
+                "ForgeInference", "ForgeTensor", "ForgeTokenizer", "AdminAPI", "RegistryAPI", "TrainerAPI", "ServeAPI", .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
 
         // 5: a `main.swift` each.
@@ -182,12 +186,15 @@ let package = Package(
         tests("ForgeOSTests", ["ForgeCore", "ForgeOS"]),
         tests("ForgeHTTPTests", ["ForgeCore", "ForgeOS", "ForgeHTTP"]),
         // The real programs, driven by the real command line.
-        tests("ApplianceTests", ["ForgeCore", "ForgeOS", "ForgeHTTP", "ForgeArtifact", "ForgeModel", "ForgeTokenizer", "forge", "forged", "forge-registry", "forge-serve", "forge-admin", "forge-verify"]),
+        tests("ApplianceTests", ["ForgeCore", "ForgeOS", "ForgeHTTP", "ForgeArtifact", "ForgeModel", "ForgeNN", "ForgeTensor", "ForgeTokenizer", "ForgeTraining", "forge", "forged", "forge-registry", "forge-serve", "forge-admin", "forge-verify"]),
         tests("ForgeDaemonTests", ["ForgeCore", "ForgeOS", "ForgeConfig", "ForgeGate", "ForgeHTTP", "ForgeDaemon"]),
         tests("ForgeCryptoTests", ["ForgeCore", "ForgeOS", "ForgeCrypto"]),
         tests("ForgeArtifactTests", ["ForgeCore", "ForgeOS", "ForgeCrypto", "ForgeArtifact"]),
+        tests("ForgeBlocksTests", ["ForgeCore", "ForgeOS", "ForgeArtifact", "ForgeBlocks"]),
+        tests("ForgeGGUFTests", ["ForgeCore", "ForgeOS", "ForgeArtifact", "ForgeBlocks", "ForgeGGUF", "ForgeModel", "ForgeNN", "ForgeTensor", "ForgeTokenizer"]),
         tests("ForgeCheckpointTests", ["ForgeCore", "ForgeOS", "ForgeCrypto", "ForgeArtifact", "ForgeModel", "ForgeNN", "ForgeTensor", "ForgeCheckpoint"]),
         tests("ForgeVaultTests", ["ForgeCore", "ForgeOS", "ForgeCrypto", "ForgeArtifact", "ForgeGate", "ForgeVault"]),
+        tests("ForgeTemplateTests", ["ForgeCore", "ForgeTemplate"]),
         tests("ForgeTokenizerTests", ["ForgeCore", "ForgeTokenizer"]),
         tests("ForgeDataTests", ["ForgeCore", "ForgeCrypto", "ForgeOS", "ForgeTokenizer", "ForgeData"]),
         tests("ForgeInferenceTests", ["ForgeCore", "ForgeInference", "ForgeModel", "ForgeNN", "ForgeTensor", "ForgeTokenizer"]),

@@ -86,6 +86,7 @@ const fk_ops FK(table) = {
     .cross_entropy = FK(cross_entropy),
     .axpby = FK(axpby),
     .fill = FK(fill),
+    .copy_columns = FK(copy_columns),
     .sumsq = FK(sumsq),
     .column_sums = FK(column_sums),
     .adamw = FK(adamw),

@@ -59,6 +59,7 @@ extern "C" __attribute__((visibility("default"))) const fk_ops *fk_ops_open(uint
         t.cross_entropy = fk_cross_entropy_cuda;
         t.axpby = fk_axpby_cuda;
         t.fill = fk_fill_cuda;
+        t.copy_columns = fk_copy_columns_cuda;
         t.sumsq = fk_sumsq_cuda;
         t.column_sums = fk_column_sums_cuda;
         t.adamw = fk_adamw_cuda;

@@ -1,3 +1,4 @@
+package import ForgeBlocks
 package import ForgeCore
 
 /// The head of a GGUF file: pairs, and names, types, shapes and places of tensors, checked against the file's size before anything is read.
@@ -14,7 +15,7 @@ package struct GGUFTable: Sendable, Hashable {
 
     package struct Entry: Sendable, Hashable {
         package let name: String
-        package let type: GGUFType
+        package let type: BlockFormat
         /// Outermost first, as everywhere in Forge; the file has them the other way round.
         package let shape: Shape
         /// Bytes from the start of the file.
@@ -44,12 +45,23 @@ package struct GGUFTable: Sendable, Hashable {
     /// Values all lists together may have: one takes some twenty bytes of memory, and in the file as little as one.
     package static let listedLimit = 8 << 20
 
+    /// Types that exist and are not read.
+    fileprivate static let unread: [UInt32: String] = [
+        9: "Q8_1", 15: "Q8_K", 16: "IQ2_XXS", 17: "IQ2_XS", 18: "IQ3_XXS", 19: "IQ1_S", 21: "IQ3_S", 22: "IQ2_S", 24: "I8", 25: "I16", 26: "I32", 27: "I64", 28: "F64", 29: "IQ1_M",
+        34: "TQ1_0", 35: "TQ2_0",
+    ]
+
     /// - Parameters:
     ///   - bytes: the file from its start, at least as far as the head goes; a mapped file will do.
     ///   - fileBytes: the whole file's length.
     ///   - source: what to call the file in errors.
     /// - Throws: `.request` naming the place and the check that failed.
-    package init(parsing bytes: some RandomAccessCollection<UInt8>, fileBytes: Int, source: String) throws(Fault) {
+    package init(parsing bytes: some RandomAccessCollection<UInt8>, fileBytes: Int, source: String) throws(Fault) { try self.init(reading: bytes, fileBytes, source) }
+
+    /// The same, compiled for an array: heads have hundreds of thousands of texts.
+    package init(parsing bytes: [UInt8], fileBytes: Int, source: String) throws(Fault) { try self.init(reading: bytes, fileBytes, source) }
+
+    private init(reading bytes: some RandomAccessCollection<UInt8>, _ fileBytes: Int, _ source: String) throws(Fault) {
         var reader = GGUFReader(bytes, source: source)
         guard try reader.take(4).elementsEqual("GGUF".utf8) else { throw reader.fault("it does not begin with `GGUF`") }
         let version = try reader.u32()
@@ -76,7 +88,7 @@ package struct GGUFTable: Sendable, Hashable {
             alignment = Int(number)
         }
 
-        var raw: [(name: String, type: GGUFType, shape: Shape, offset: UInt64, bytes: Int)] = [], places: [String: Int] = [:]
+        var raw: [(name: String, type: BlockFormat, shape: Shape, offset: UInt64, bytes: Int)] = [], places: [String: Int] = [:]
         raw.reserveCapacity(tensors)
         for _ in 0..<tensors {
             let name = try reader.text(most: 64, what: "a tensor's name")
@@ -186,7 +198,7 @@ private struct GGUFReader<Bytes: RandomAccessCollection<UInt8>> {
     }
 
     /// Extents, type and size of a tensor; its offset follows.
-    mutating func shape(of name: String) throws(Fault) -> (GGUFType, Shape, bytes: Int) {
+    mutating func shape(of name: String) throws(Fault) -> (BlockFormat, Shape, bytes: Int) {
         let rank = try u32()
         guard (1...4).contains(rank) else { throw fault("tensor `\(name)` has \(rank) extents; 1 to 4 are read") }
         var extents: [Int] = [], elements = 1
@@ -199,8 +211,8 @@ private struct GGUFReader<Bytes: RandomAccessCollection<UInt8>> {
             extents.append(extent)
         }
         let number = try u32()
-        guard let type = GGUFType(rawValue: number) else {
-            throw fault("tensor `\(name)` has the type \(GGUFType.others[number].map { "\($0), which is not supported" } ?? "\(number), which is unknown")")
+        guard let type = BlockFormat(rawValue: number) else {
+            throw fault("tensor `\(name)` has the type \(GGUFTable.unread[number].map { "\($0), which is not supported" } ?? "\(number), which is unknown")")
         }
         guard extents[0].isMultiple(of: type.numbers) else { throw fault("tensor `\(name)` has rows of \(extents[0]); \(type) has blocks of \(type.numbers)") }
         let (bytes, overflow) = (elements / type.numbers).multipliedReportingOverflow(by: type.bytes)

@@ -9,6 +9,13 @@ package struct TensorTable: Sendable, Hashable {
         package let shape: Shape
         /// Bytes from the start of the file.
         package let range: Range<Int>
+
+        /// Where `count` of its elements lie in the file, from the element `first` on.
+        package func bytes(of count: Int, from first: Int) -> Range<Int> {
+            precondition(first >= 0 && count >= 0 && first + count <= shape.count, "elements are taken from those there are")
+            let start = range.lowerBound + first * dtype.width
+            return start..<(start + count * dtype.width)
+        }
     }
 
     /// In ascending order of their names' bytes.

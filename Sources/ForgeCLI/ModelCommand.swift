@@ -107,7 +107,7 @@ struct ModelCommand: AsyncParsableCommand {
 
     static func show(_ view: ModelView, _ global: Global) throws {
         let scores = view.evaluations.map { score in
-            let baseline = score.baselineMicrobitsPerByte.map { ", 5-gram baseline \(ModelCommand.bits($0))" } ?? ""
+            let baseline = score.baselineMicrobitsPerByte.map { ", \(score.suite == EvaluationRequest.importing ? "other reading" : "5-gram baseline") \(ModelCommand.bits($0))" } ?? ""
             return "\(score.suite): \(ModelCommand.bits(score.microbitsPerByte)) bits per byte\(baseline) (record \(score.record))"
         }
         try global.output.show(

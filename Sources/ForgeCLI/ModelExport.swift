@@ -3,6 +3,7 @@ internal import ForgeArtifact
 internal import ForgeCheckpoint
 internal import ForgeCore
 internal import ForgeCrypto
+internal import ForgeGGUF
 internal import ForgeModel
 internal import ForgeOS
 internal import ForgeTokenizer
@@ -12,21 +13,25 @@ internal import Synchronization
 extension ModelCommand {
     struct Export: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Take a model out, in the clear, as a folder that other programs load.",
+            abstract: "Take a model out, in the clear, as a folder or a file that other programs load.",
             discussion: """
                 forge model export policies@production ./policies --reason "for the branch in Lyon"
                 The first call files a request and ends with exit code 8. When the votes are there, the same call carries it out. The folder has Hugging Face's
-                layout with the model's own files and its signatures beside them, or with `--layout native` that of Mistral's releases.
+                layout with the model's own files and its signatures beside them, or with `--layout native` that of Mistral's releases. Weights in shards leave
+                without `model.sig`, which signs one file. `--layout gguf` gives one file for llama.cpp, which is kept only if, read again, it gives the
+                model's logits within its format's tolerance.
                 """)
         @OptionGroup var global: Global
         @Argument(help: "name@version or name@alias.") var model: String
-        @Argument(help: "A folder that does not exist yet.") var directory: String
-        @Option(name: .long, help: "hugging-face or native.") var layout: String?
+        @Argument(help: "A folder, or for gguf a file, that does not exist yet.") var directory: String
+        @Option(name: .long, help: "hugging-face, native or gguf.") var layout: Layout = .huggingFace
+        @Option(name: .long, help: "What matrices of a GGUF file are kept in: bf16, q8_0 or q4_0.") var weights: GGUFExport.Matrices = .bf16
+        @Option(name: .long, help: "Weights beyond so many GB (10^9 bytes) leave in shards of at most that; 0 keeps one file, which `model.sig` signs. Not with `--layout native`.")
+        var shardSize: UInt16 = 5
         @Option(name: .long, help: "Why; the voters read it.") var reason: String
 
         func run() async throws {
             let (name, version) = try ModelCommand.split(model)
-            let layout: Checkpoint.Layout = try ModelCommand.chosen(layout, "--layout") ?? .huggingFace
             let target = try Path.absolute(directory)
             guard try Path.information(target) == nil else {
                 throw Fault(.request, "cli.exists", "cannot export into `\(directory)`", why: "it exists already", remedy: "name a folder that does not")
@@ -41,14 +46,21 @@ extension ModelCommand {
             do {
                 try await registry.exportModel(model, ExportRequest(reason: reason)) { (part) async throws(Fault) in try receiver.take(part) }
                 let record = try receiver.finish()
-                if layout == .native {
-                    try ModelReceiver.turnNative(partial)
-                } else {
-                    try Durable.create(Path.join(partial, "model.sig"), with: try await registry.manifest(name, version).bundle)
+                var shards = 1
+                switch layout {
+                case .native: try ModelReceiver.turnNative(partial)
+                case .gguf:
+                    global.talk.say("writing \(weights.rawValue) and reading it again")
+                    try GGUFFile(partial).write(to: target, as: weights, name: "\(view.name)@\(view.version)")
+                    try Path.removeTree(partial)
+                case .huggingFace:
+                    if shardSize > 0 { shards = try Sharding.cut(partial, bound: ByteCount(Int64(shardSize) * 1_000_000_000)) }
+                    // It signs the file of weights by its name and digest, and that is not there in shards.
+                    if shards == 1 { try Durable.create(Path.join(partial, "model.sig"), with: try await registry.manifest(name, version).bundle) }
                     try Durable.create(Path.join(partial, "provenance.sig"), with: try await registry.provenance(name, version).bundle)
                 }
-                try Durable.move(partial, to: target)
-                global.talk.say("`\(view.name)@\(view.version)` is in \(directory), in the clear: \(view.bytes) (audit record \(record))")
+                if layout != .gguf { try Durable.move(partial, to: target) }
+                global.talk.say("`\(view.name)@\(view.version)` is in \(directory), in the clear: \(view.bytes)\(shards > 1 ? ", weights in \(shards) shards and so without `model.sig`" : "") (audit record \(record))")
             } catch {
                 if try Path.information(partial) != nil { try Path.removeTree(partial) }
                 throw error
@@ -56,6 +68,16 @@ extension ModelCommand {
         }
     }
 }
+
+extension ModelCommand.Export {
+    enum Layout: String, ExpressibleByArgument, CaseIterable {
+        case huggingFace = "hugging-face"
+        case native
+        case gguf
+    }
+}
+
+extension GGUFExport.Matrices: ExpressibleByArgument {}
 
 /// Writes the parts of an export as files and checks every digest.
 final class ModelReceiver: Sendable {
@@ -148,9 +170,7 @@ final class ModelReceiver: Sendable {
     static func turnNative(_ directory: String) throws(Fault) {
         let folder = try CheckpointFolder(directory), config = try MistralConfig(json: try folder.json(ModelFile.config.rawValue))
         let params = try config.params(), weights = try ModelWeights(native: ModelFile.weights.rawValue, in: folder, config)
-        let file = try File(Path.join(directory, "consolidated.safetensors"), .create)
-        for from in stride(from: 0, to: weights.count, by: 1 << 20) { try file.write(weights.bytes(from..<min(from + 1 << 20, weights.count)), at: Int64(from)) }
-        try file.sync()
+        try weights.write(Path.join(directory, "consolidated.safetensors"))
         try Durable.create(Path.join(directory, "params.json"), with: Array(params.text.utf8))
         let tokenizer = try Tokenizer(parsing: try folder.read(ModelFile.tokenizer.rawValue, limit: ModelFile.tokenizer.limit))
         let generation = try GenerationRecord(parsing: try folder.read(ModelFile.generation.rawValue, limit: .mib(1)))

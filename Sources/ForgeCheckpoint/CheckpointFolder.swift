@@ -42,18 +42,18 @@ package struct CheckpointFolder: Sendable {
 
     package func has(_ name: String) -> Bool { files.contains(name) }
 
-    package func map(_ name: String) throws(Fault) -> MappedFile {
+    package func open(_ name: String) throws(Fault) -> SourceFile {
         guard has(name) else { throw CheckpointFolder.missing(name) }
-        return try MappedFile(Path.join(path, name))
+        return try SourceFile(Path.join(path, name))
     }
 
     /// A small file, whole.
     package func read(_ name: String, limit: ByteCount) throws(Fault) -> [UInt8] {
-        let file = try map(name)
+        let file = try open(name)
         guard file.count <= limit.count else {
             throw Fault(.request, "checkpoint.size", "cannot read `\(name)`", why: "it has \(ByteCount(Int64(file.count))); at most \(limit) are read")
         }
-        return file.bytes(0..<file.count)
+        return try file.bytes(0..<file.count)
     }
 
     package func json(_ name: String, limit: ByteCount = .mib(1), depth: Int = 32) throws(Fault) -> JSON {

@@ -26,6 +26,8 @@ package enum ExecutableFormat: String, Sendable {
             self = known
             return
         }
+        // The length of a tensor file's header comes first, and as two bytes may be those of a pickle: 640 is 80 02. What has this shape goes to the reader of tensor files, and to no other.
+        if parts.last == "safetensors", start.count > 8, start[4..<8].allSatisfy({ $0 == 0 }), start[8] == UInt8(ascii: "{") { return nil }
         guard let found = ExecutableFormat.sniff(start) else { return nil }
         self = found
     }

@@ -1,7 +1,7 @@
 // ForgeCheckpoint: models as other programs keep them, read and written exactly.
 //
-// owns      the folders of Hugging Face and of Mistral's own release: which files they have, what tensors are called, how rows of queries and keys lie
+// owns      the folders of Hugging Face, of PEFT and of Mistral's own release: which files they have, what tensors are called, how rows of queries and keys lie
 // promises  nothing that can execute is opened; every tensor is found once and has the shape its configuration says; a folder gives the same bytes every time;
-//           files are mapped, and no more than a piece of one tensor is ever copied
-// never     opens a socket, follows a link, decodes a tokenizer, computes with a weight
-// flow      CheckpointFolder → Checkpoint (configuration, tensors by our names) → ModelWeights (the bytes of a model.safetensors)
+//           no more than a piece of one tensor is ever in memory; a file that is cut while it is read ends in a fault
+// never     opens a socket, follows a link, decodes a tokenizer, computes with a weight but to merge an adapter
+// flow      CheckpointFolder → Checkpoint (configuration, tensors by our names) → ModelWeights (the bytes of a model.safetensors); AdapterCheckpoint (PEFT's adapters) → values, or merged into ModelWeights

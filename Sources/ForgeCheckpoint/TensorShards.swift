@@ -5,15 +5,23 @@ import ForgeOS
 /// The tensors of one or several safetensors files, each found exactly once.
 struct TensorShards: Sendable {
     struct Place: Sendable {
-        let file: MappedFile
+        let file: SourceFile
         let entry: TensorTable.Entry
+
+        /// Bytes of the tensor, counted from its first.
+        func bytes(_ range: Range<Int>) throws(Fault) -> [UInt8] { try file.bytes(entry.range.lowerBound + range.lowerBound..<entry.range.lowerBound + range.upperBound) }
+
+        func read(_ range: Range<Int>, into out: inout [UInt8], at place: Int) throws(Fault) {
+            try file.read(entry.range.lowerBound + range.lowerBound..<entry.range.lowerBound + range.upperBound, into: &out, at: place)
+        }
     }
 
     let places: [String: Place]
     /// File names in ascending order.
     let names: [String]
 
-    private static let shardsMax = 1024
+    /// Each stays open, and a process may have 1,024 files open unless it was given more.
+    static let shardsMax = 512
 
     /// What `model.safetensors.index.json` lists, or the one file.
     /// - Parameter index: the name of the index, if the layout may have one.
@@ -37,9 +45,9 @@ struct TensorShards: Sendable {
         guard names.count <= TensorShards.shardsMax else { throw Fault(.request, "checkpoint.shards", "the checkpoint is not accepted", why: "it has \(names.count) weight files; at most \(TensorShards.shardsMax) are read") }
         var places: [String: Place] = [:]
         for name in names {
-            let file = try folder.map(name)
-            let header = try TensorTable.headerBytes(first: file.bytes(0..<min(8, file.count)), fileBytes: file.count, source: name)
-            let table = try TensorTable(parsing: file.bytes(0..<header), fileBytes: file.count, source: name)
+            let file = try folder.open(name)
+            let header = try TensorTable.headerBytes(first: try file.bytes(0..<min(8, file.count)), fileBytes: file.count, source: name)
+            let table = try TensorTable(parsing: try file.bytes(0..<header), fileBytes: file.count, source: name)
             for entry in table.entries {
                 guard places.updateValue(Place(file: file, entry: entry), forKey: entry.name) == nil else {
                     throw Fault(.request, "checkpoint.tensor", "the checkpoint is not accepted", why: "tensor `\(entry.name)` is in more than one file")
@@ -52,6 +60,25 @@ struct TensorShards: Sendable {
         if let absent = listed?.keys.filter({ places[$0] == nil }).min() {
             throw Fault(.request, "checkpoint.index", "the checkpoint is not whole", why: "tensor `\(absent)` is in the index and in no file")
         }
+        self.places = places
+        self.names = names
+    }
+
+    /// The tensors of the decoder of text, under the names they have where there is nothing else.
+    func text(_ layout: Checkpoint.Layout) -> TensorShards {
+        let others = layout == .native
+            ? ["vision_encoder.", "vision_language_adapter.", "patch_merger.", "pre_mm_projector_norm."]
+            : ["model.vision_tower.", "model.multi_modal_projector.", "vision_tower.", "multi_modal_projector."]
+        let wraps = layout == .native ? [] : [("model.language_model.", "model."), ("language_model.model.", "model."), ("language_model.lm_head.", "lm_head.")]
+        var kept: [String: Place] = [:]
+        for (name, place) in places where !others.contains(where: { name.hasPrefix($0) }) {
+            let wrap = wraps.first { name.hasPrefix($0.0) }
+            kept[wrap.map { $0.1 + name.dropFirst($0.0.count) } ?? name] = place
+        }
+        return TensorShards(places: kept, names: names)
+    }
+
+    private init(places: [String: Place], names: [String]) {
         self.places = places
         self.names = names
     }

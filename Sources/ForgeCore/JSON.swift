@@ -13,24 +13,33 @@ package indirect enum JSON: Hashable, Sendable {
     /// Members in the order they were written, each key once.
     package struct Object: Hashable, Sendable {
         package private(set) var keys: [String] = []
-        private var values: [String: JSON] = [:]
+        private var values: [Name: JSON] = [:]
+
+        /// Names are the same when their scalars are (RFC 8259 §8.3), not when they look the same: `é` can be written in two ways, and a vocabulary holds both.
+        private struct Name: Hashable, Sendable {
+            let text: String
+            static func == (a: Name, b: Name) -> Bool { a.text.utf8.elementsEqual(b.text.utf8) }
+            func hash(into hasher: inout Hasher) {
+                for byte in text.utf8 { hasher.combine(byte) }
+            }
+        }
 
         package init() {}
 
         package subscript(key: String) -> JSON? {
-            get { values[key] }
+            get { values[Name(text: key)] }
             set {
                 if let newValue {
-                    if values.updateValue(newValue, forKey: key) == nil { keys.append(key) }
-                } else if values.removeValue(forKey: key) != nil {
-                    keys.removeAll { $0 == key }
+                    if values.updateValue(newValue, forKey: Name(text: key)) == nil { keys.append(key) }
+                } else if values.removeValue(forKey: Name(text: key)) != nil {
+                    keys.removeAll { Name(text: $0) == Name(text: key) }
                 }
             }
         }
 
         package var count: Int { keys.count }
         package var isEmpty: Bool { keys.isEmpty }
-        package var members: some Sequence<(key: String, value: JSON)> { keys.lazy.map { (key: $0, value: self.values[$0]!) } }
+        package var members: some Sequence<(key: String, value: JSON)> { keys.lazy.map { (key: $0, value: self.values[Name(text: $0)]!) } }
 
         /// Equal when the members are, whatever their order (RFC 8259: an object is unordered).
         package static func == (a: Object, b: Object) -> Bool { a.values == b.values }

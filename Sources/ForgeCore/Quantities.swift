@@ -59,6 +59,9 @@ package enum DType: String, Sendable, Hashable, CaseIterable, Codable {
     case f32 = "F32"
     case bf16 = "BF16"
     case f16 = "F16"
+    /// Floats of eight bits: no model here is kept in them, and releases are (docs/formats/small-floats.md).
+    case f8e4m3 = "F8_E4M3"
+    case f8e5m2 = "F8_E5M2"
     case i8 = "I8"
     case u8 = "U8"
     case i32 = "I32"
@@ -70,7 +73,7 @@ package enum DType: String, Sendable, Hashable, CaseIterable, Codable {
         case .i64: 8
         case .f32, .i32: 4
         case .bf16, .f16: 2
-        case .i8, .u8: 1
+        case .i8, .u8, .f8e4m3, .f8e5m2: 1
         }
     }
 }

@@ -4,11 +4,12 @@ import ForgeTensor
 
 /// The feed-forward of a layer in serving, dense or a mixture of experts, with the training pass's operations in the training pass's order.
 ///
-/// Legend: R rows of the step, C rows times choices (R in a dense decoder), E width, F feed-forward width, X experts.
+/// Legend: R rows of the step, C rows times choices, E width, F feed-forward width, X experts.
 struct FeedForwardPass {
     private let device: Device
     private let workspace: Tensor
-    private let gateUp_C2F, hidden_CF: Tensor
+    /// Room for the widest of its feed-forwards, used by one after the other.
+    private let gateUp, hidden: Tensor
     private let mixture: Mixture?
 
     /// Where tokens are sorted by the experts they chose.
@@ -23,15 +24,15 @@ struct FeedForwardPass {
     init(_ config: MistralConfig, rows: Int, workspace: Tensor, on device: Device) throws(Fault) {
         self.device = device
         self.workspace = workspace
-        let pairs = rows * (config.experts?.choices ?? 1)
-        gateUp_C2F = try device.tensor(rows: pairs, columns: 2 * config.feedForward)
-        hidden_CF = try device.tensor(rows: pairs, columns: config.feedForward)
+        let pairs = rows * (config.experts?.choices ?? 1), room = rows * max(config.experts?.choices ?? 1, config.experts?.shared ?? 0) * config.feedForward
+        gateUp = try device.tensor(rows: 1, columns: 2 * room)
+        hidden = try device.tensor(rows: 1, columns: room)
         guard let experts = config.experts else {
             mixture = nil
             return
         }
         mixture = Mixture(
-            routing: Routing(experts: experts.count, choices: experts.choices), scores_RX: try device.tensor(rows: rows, columns: experts.count),
+            routing: experts.routing, scores_RX: try device.tensor(rows: rows, columns: experts.count),
             mix_RC: try device.tensor(rows: rows, columns: experts.choices), gathered_CE: try device.tensor(rows: pairs, columns: config.width),
             said_CE: try device.tensor(rows: pairs, columns: config.width), choice: try Indices(capacity: pairs, on: device),
             dispatch: Dispatch(
@@ -40,15 +41,14 @@ struct FeedForwardPass {
 
     func run(_ x: Tensor, _ weights: PackedWeights.FeedForward, into out: Tensor) throws(Fault) {
         switch (weights, mixture) {
-        case (.dense(let gated), nil): try apply(gated, to: x, from: 0, into: out)
-        case (.mixture(let router, let experts), let mixture?): try choose(x, router, experts, mixture, into: out)
+        case (.dense(let gated), nil): try apply(gated, to: x, into: out)
+        case (.mixture(let router, let experts, let shared), let mixture?): try choose(x, router, experts, shared, mixture, into: out)
         default: preconditionFailure("the weights are those of the configuration")
         }
     }
 
-    /// The rows of `x`, which are pairs `first...`.
-    private func apply(_ gated: PackedWeights.Gated, to x: Tensor, from first: Int, into out: Tensor) throws(Fault) {
-        let gateUp = gateUp_C2F.rows(first, x.rows), hidden = hidden_CF.rows(first, x.rows)
+    private func apply(_ gated: PackedWeights.Gated, to x: Tensor, into out: Tensor) throws(Fault) {
+        let width = gated.down.inputs, gateUp = gateUp.view(rows: x.rows, columns: 2 * width), hidden = hidden.view(rows: x.rows, columns: width)
         try device.multiply(gateUp, x, by: gated.gateUp, workspace: workspace)
         try device.swiglu(hidden, gateUp)
         try device.multiply(out, hidden, by: gated.down, workspace: workspace)
@@ -56,7 +56,9 @@ struct FeedForwardPass {
 
     /// Each expert multiplies the rows that chose it: a row of a product has the same bits whatever the others are, so they are those of the training pass,
     /// which multiplies by all experts at once.
-    private func choose(_ x: Tensor, _ router: PackedMatrix, _ experts: [PackedWeights.Gated], _ mixture: Mixture, into out: Tensor) throws(Fault) {
+    private func choose(
+        _ x: Tensor, _ router: PackedMatrix, _ experts: [PackedWeights.Gated], _ shared: PackedWeights.Gated?, _ mixture: Mixture, into out: Tensor
+    ) throws(Fault) {
         let rows = x.rows, choices = mixture.routing.choices, dispatch = mixture.dispatch
         let scores = mixture.scores_RX.prefix(rows), mix = mixture.mix_RC.prefix(rows)
         let gathered = mixture.gathered_CE.prefix(rows * choices), said = mixture.said_CE.prefix(rows * choices)
@@ -67,8 +69,9 @@ struct FeedForwardPass {
         let starts = dispatch.starts.values(experts.count + 1).map(Int.init)
         for (number, expert) in experts.enumerated() where starts[number] < starts[number + 1] {
             let first = starts[number], count = starts[number + 1] - first
-            try apply(expert, to: gathered.rows(first, count), from: first, into: said.rows(first, count))
+            try apply(expert, to: gathered.rows(first, count), into: said.rows(first, count))
         }
-        try device.combine(out, said, weights: mix, dispatch, choices: choices)
+        if let shared { try apply(shared, to: x, into: out) }
+        try device.combine(out, add: shared == nil ? nil : out, said, weights: mix, dispatch, choices: choices)
     }
 }

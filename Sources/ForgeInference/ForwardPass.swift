@@ -12,17 +12,12 @@ package final class ForwardPass: StepModel {
     package let blockSize: Int
     package let blocks: Int
     private let weights: PackedWeights
-    private let rotation: Rotation
-    /// By layer.
-    private let shapes: [AttentionShape]
     private let rowsMax: Int
     private let sequencesMax: Int
-    /// By layer, `[blocks · blockSize, K]`.
-    private let keys: [Tensor]
-    private let values: [Tensor]
+    private let attention: AttentionPass
 
     private let ids, positions, sequences, tables, draws: Indices
-    private let stream_RE, normed_RE, branch_RE, qkv_RQKK, heads_RQ: Tensor
+    private let stream_RE, normed_RE, branch_RE, heads_RH: Tensor
     private let stream_DE, branch_DE, last_DE, logits_DV: Tensor
     private let workspace: Tensor
     private let feedForward: FeedForwardPass
@@ -42,17 +37,6 @@ package final class ForwardPass: StepModel {
         rowsMax = limits.tokensPerStep
         sequencesMax = min(limits.sequencesMax, rowsMax)
         let positionsMax = min(config.contextMax, blocks * blockSize)
-        rotation = try Rotation(config, positions: positionsMax, on: device)
-        shapes = (0..<config.layers).map {
-            AttentionShape(queryHeads: config.queryHeads, kvHeads: config.kvHeads, headDim: config.headDim, window: config.window(of: $0))
-        }
-        var keys: [Tensor] = [], values: [Tensor] = []
-        for _ in 0..<config.layers {
-            keys.append(try device.tensor(rows: blocks * blockSize, columns: config.kvWidth))
-            values.append(try device.tensor(rows: blocks * blockSize, columns: config.kvWidth))
-        }
-        self.keys = keys
-        self.values = values
         ids = try Indices(capacity: rowsMax, on: device)
         positions = try Indices(capacity: rowsMax, on: device)
         sequences = try Indices(capacity: rowsMax, on: device)
@@ -61,21 +45,23 @@ package final class ForwardPass: StepModel {
         stream_RE = try device.tensor(rows: rowsMax, columns: config.width)
         normed_RE = try device.tensor(rows: rowsMax, columns: config.width)
         branch_RE = try device.tensor(rows: rowsMax, columns: config.width)
-        qkv_RQKK = try device.tensor(rows: rowsMax, columns: config.attentionWidth)
-        heads_RQ = try device.tensor(rows: rowsMax, columns: config.queryWidth)
+        heads_RH = try device.tensor(rows: rowsMax, columns: config.headsWidth)
         stream_DE = try device.tensor(rows: sequencesMax, columns: config.width)
         branch_DE = try device.tensor(rows: sequencesMax, columns: config.width)
         last_DE = try device.tensor(rows: sequencesMax, columns: config.width)
         logits_DV = try device.tensor(rows: sequencesMax, columns: config.vocabulary)
         workspace = try device.tensor(rows: 1, columns: weights.format.workspaceFloats(rows: rowsMax, k: weights.inputsMax))
+        attention = try AttentionPass(config, rows: rowsMax, positions: positionsMax, cache: blocks * blockSize, workspace: workspace, on: device)
         feedForward = try FeedForwardPass(config, rows: rowsMax, workspace: workspace, on: device)
     }
 
     package var vocabulary: Int { config.vocabulary }
     package var contextMax: Int { config.contextMax }
 
-    /// Bytes of one block over all layers, keys and values.
-    package static func blockBytes(_ config: MistralConfig, blockSize: Int) -> ByteCount { ByteCount(2 * 4 * config.layers * config.kvWidth * blockSize) }
+    /// Bytes of one block over all layers: keys and values, or latents.
+    package static func blockBytes(_ config: MistralConfig, blockSize: Int) -> ByteCount {
+        ByteCount(4 * config.layers * (config.latent?.width ?? 2 * config.kvWidth) * blockSize)
+    }
 
     package func logits(_ batch: StepBatch) throws(Fault) -> [Float] {
         let rows = batch.rows, draws = batch.drawRows.count
@@ -90,7 +76,8 @@ package final class ForwardPass: StepModel {
         try device.embed(stream, weight: weights.embedding, ids: ids)
         for (number, layer) in weights.layers.enumerated() {
             try normalise(normed, stream, adding: number == 0 ? nil : branch, layer.attentionNorm)
-            try attend(normed, layer, number, paged, into: branch)
+            try attention.run(normed, layer.attention, number, paged, into: heads_RH.prefix(rows))
+            try device.multiply(branch, heads_RH.prefix(rows), by: layer.output, workspace: workspace)
             try normalise(normed, stream, adding: branch, layer.feedForwardNorm)
             try feedForward.run(normed, layer.feedForward, into: branch)
         }
@@ -108,19 +95,6 @@ package final class ForwardPass: StepModel {
     /// `stream += branch`, and the sum normalised.
     private func normalise(_ out: Tensor, _ stream: Tensor, adding branch: Tensor?, _ weight: Tensor) throws(Fault) {
         try device.rmsnorm(out, sum: branch == nil ? nil : stream, x: stream, add: branch, weight: weight, eps: config.normEps)
-    }
-
-    private func attend(_ normed: Tensor, _ layer: PackedWeights.Layer, _ number: Int, _ paged: PagedRows, into branch: Tensor) throws(Fault) {
-        let rows = normed.rows, wide = config.queryWidth, narrow = config.kvWidth, stride = config.attentionWidth, shape = shapes[number]
-        let qkv = qkv_RQKK.prefix(rows), heads = heads_RQ.prefix(rows)
-        try device.multiply(qkv, normed, by: layer.qkv, workspace: workspace)
-        try device.rotate(qkv, by: rotation, shape: shape, positions: paged.positions)
-        try device.store(
-            keys: qkv.view(from: wide, rows: rows, columns: narrow, stride: stride), values: qkv.view(from: wide + narrow, rows: rows, columns: narrow, stride: stride),
-            in: keys[number], values[number], at: paged, shape: shape)
-        try device.pagedAttention(
-            heads, q: qkv.view(rows: rows, columns: wide, stride: stride), keys: keys[number], values: values[number], at: paged, shape: shape)
-        try device.multiply(branch, heads, by: layer.output, workspace: workspace)
     }
 }
 

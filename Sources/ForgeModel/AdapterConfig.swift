@@ -19,6 +19,9 @@ package struct AdapterConfig: Hashable, Sendable {
             case .gate, .up, .down: "mlp"
             }
         }
+
+        /// Its name in a layer, without `.weight`.
+        package func module(_ layer: Int) -> String { "model.layers.\(layer).\(block).\(rawValue)" }
     }
 
     package var rank: Int
@@ -38,8 +41,8 @@ package struct AdapterConfig: Hashable, Sendable {
     package var scale: Float { Float(stabilised ? alpha / Double(rank).squareRoot() : alpha / Double(rank)) }
 
     /// The name of A or B in PEFT's files.
-    static func name(_ layer: Int, _ target: Target, _ role: ParameterTable.Role) -> String {
-        "base_model.model.model.layers.\(layer).\(target.block).\(target.rawValue).lora_\(role == .adapterDown ? "A" : "B").weight"
+    package static func name(_ layer: Int, _ target: Target, _ role: ParameterTable.Role) -> String {
+        "base_model.model.\(target.module(layer)).lora_\(role == .adapterDown ? "A" : "B").weight"
     }
 }
 
@@ -59,11 +62,11 @@ extension MistralConfig {
 extension ParameterTable {
     /// The adapters of a dense decoder, layer by layer: A `[rank, in]`, then B `[out, rank]`, of each target in the order of the forward pass.
     package init(_ config: MistralConfig, adapters: AdapterConfig) {
-        precondition(config.experts == nil, "adapters lie beside dense layers")
+        precondition(config.experts == nil && config.latent == nil, "adapters lie beside dense layers")
         var entries: [Entry] = []
         var offset = 0
         func add(_ name: String, _ shape: Shape, _ role: Role) {
-            entries.append(Entry(name: name, shape: shape, offset: offset, role: role, closesBranch: false))
+            entries.append(Entry(name: name, shape: shape, offset: offset, role: role, closesBranch: false, home: Home(name: name, shape: shape)))
             offset += shape.count
         }
         for layer in 0..<config.layers {

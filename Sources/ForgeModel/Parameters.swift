@@ -13,6 +13,13 @@ package final class Parameters {
         flat = try device.tensor(rows: 1, columns: table.count)
     }
 
+    /// The same numbers under another table of the same tensors: a model read in another way.
+    package init(_ table: ParameterTable, of other: Parameters) {
+        precondition(table.count == other.table.count && table.entries.map(\.name) == other.table.entries.map(\.name), "two readings have one set of tensors")
+        self.table = table
+        flat = other.flat
+    }
+
     package func tensor(_ entry: ParameterTable.Entry) -> Tensor {
         entry.shape.rank == 2
             ? flat.view(from: entry.offset, rows: entry.shape[0], columns: entry.shape[1]) : flat.view(from: entry.offset, rows: 1, columns: entry.count)
@@ -42,11 +49,32 @@ package final class Parameters {
     package func down(_ layer: Int) -> Tensor { tensor("model.layers.\(layer).mlp.down_proj.weight") }
 
     // The same of a mixture.
-    package func router(_ layer: Int) -> Tensor { tensor("model.layers.\(layer).block_sparse_moe.gate.weight") }
+    private func block(_ layer: Int) -> String { "model.layers.\(layer)." + table.config.mixtureBlock }
+    package func router(_ layer: Int) -> Tensor { tensor(block(layer) + "gate.weight") }
     /// gate and up of each expert: `[2 feedForward, width]`.
-    package func expertGateUp(_ layer: Int) -> TensorGroup { group(fused("model.layers.\(layer).block_sparse_moe.experts.0.w1.weight", rows: 2 * table.config.feedForward)) }
+    package func expertGateUp(_ layer: Int) -> TensorGroup {
+        group(fused(block(layer) + "experts.0." + table.config.expertNames.gate + ".weight", rows: 2 * table.config.feedForward))
+    }
     /// `[width, feedForward]` each.
-    package func expertDown(_ layer: Int) -> TensorGroup { group(tensor("model.layers.\(layer).block_sparse_moe.experts.0.w2.weight")) }
+    package func expertDown(_ layer: Int) -> TensorGroup { group(tensor(block(layer) + "experts.0." + table.config.expertNames.down + ".weight")) }
+    /// Of the experts that every token goes to, as one.
+    package func sharedGateUp(_ layer: Int) -> Tensor {
+        fused(block(layer) + "shared_experts.gate_proj.weight", rows: 2 * (table.config.experts?.shared ?? 0) * table.config.feedForward)
+    }
+    package func sharedDown(_ layer: Int) -> Tensor { tensor(block(layer) + "shared_experts.down_proj.weight") }
+
+    // The same of latent attention.
+    private func attention(_ layer: Int, _ name: String) -> Tensor { tensor("model.layers.\(layer).self_attn.\(name).weight") }
+    /// Squeezes queries, `[queryRank, width]`.
+    package func queryDown(_ layer: Int) -> Tensor { attention(layer, "q_a_proj") }
+    package func queryNorm(_ layer: Int) -> Tensor { attention(layer, "q_a_layernorm") }
+    /// `[queryWidth, queryRank]`, or `[queryWidth, width]` where queries are not squeezed.
+    package func query(_ layer: Int) -> Tensor { attention(layer, table.config.latent?.queryRank == nil ? "q_proj" : "q_b_proj") }
+    /// The latent and the shared key, `[rank + turnedDim, width]`.
+    package func latentDown(_ layer: Int) -> Tensor { attention(layer, "kv_a_proj_with_mqa") }
+    package func latentNorm(_ layer: Int) -> Tensor { attention(layer, "kv_a_layernorm") }
+    /// Keys and values out of the latent, `[heads · (plainDim + valueDim), rank]`.
+    package func latentUp(_ layer: Int) -> Tensor { attention(layer, "kv_b_proj") }
 
     private func group(_ first: Tensor) -> TensorGroup {
         guard let experts = table.config.experts else { preconditionFailure("a dense decoder has no experts") }

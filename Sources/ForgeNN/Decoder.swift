@@ -38,7 +38,7 @@ package final class Decoder {
         let lookupGradient = gradients != nil && config.tiedEmbeddings ? try device.tensor(rows: config.vocabulary, columns: config.width) : nil
         var loads: ExpertLoads?, routerBias: Tensor?
         if let experts = config.experts {
-            let routing = routing ?? Routing(experts: experts.count, choices: experts.choices)
+            let routing = routing ?? experts.routing
             precondition(routing.experts == experts.count, "a mixture is routed to its own experts")
             loads = try ExpertLoads(layers: config.layers, routing, on: device)
             routerBias = try device.tensor(rows: config.layers, columns: experts.count)
@@ -78,9 +78,7 @@ package final class Decoder {
         var branch: Buffer?
         func record(_ layer: Int) {
             let attention = tape.normalise(stream, add: branch, weights.attentionNorm(layer), eps: config.normEps)
-            let shape = AttentionShape(
-                queryHeads: config.queryHeads, kvHeads: config.kvHeads, headDim: config.headDim, window: config.window(of: layer), precision: precision)
-            let heads = tape.attend(weights.qkv(attention.out, layer, on: tape), shape: shape, rotation: rotation)
+            let heads = weights.attend(attention.out, layer, rotation: rotation, on: tape)
             let middle = tape.normalise(attention.sum, add: weights.output(heads, layer, on: tape), weights.feedForwardNorm(layer), eps: config.normEps)
             branch = weights.feedForward(middle.out, layer, loads: loads, on: tape)
             stream = middle.sum

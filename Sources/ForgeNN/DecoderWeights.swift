@@ -8,8 +8,8 @@ protocol DecoderWeights {
     var config: MistralConfig { get }
     func embed(on tape: Tape) -> Buffer
     func attentionNorm(_ layer: Int) -> Weight
-    /// q, k and v side by side.
-    func qkv(_ x: Buffer, _ layer: Int, on tape: Tape) -> Buffer
+    /// What the heads of a layer read, side by side.
+    func attend(_ x: Buffer, _ layer: Int, rotation: Rotation, on tape: Tape) -> Buffer
     func output(_ x: Buffer, _ layer: Int, on tape: Tape) -> Buffer
     func feedForwardNorm(_ layer: Int) -> Weight
     /// - Parameter loads: of a mixture.
@@ -38,7 +38,20 @@ struct LearningWeights: DecoderWeights {
 
     func embed(on tape: Tape) -> Buffer { tape.embed(lookupGradient.map { Weight(parameters.embedding, gradient: $0) } ?? weight(\.embedding)) }
     func attentionNorm(_ layer: Int) -> Weight { weight { $0.attentionNorm(layer) } }
-    func qkv(_ x: Buffer, _ layer: Int, on tape: Tape) -> Buffer { tape.linear(x, weight { $0.qkv(layer) }) }
+
+    func attend(_ x: Buffer, _ layer: Int, rotation: Rotation, on tape: Tape) -> Buffer {
+        let attention = config.attention(of: layer, precision: tape.precision)
+        guard let latent = config.latent else { return tape.attend(tape.linear(x, weight { $0.qkv(layer) }), shape: attention, rotation: rotation) }
+        var squeezed = x
+        if latent.queryRank != nil {
+            squeezed = tape.normalise(tape.linear(x, weight { $0.queryDown(layer) }), weight { $0.queryNorm(layer) }, eps: LatentAttention.normEps).out
+        }
+        return tape.attend(
+            tape.linear(squeezed, weight { $0.query(layer) }), tape.linear(x, weight { $0.latentDown(layer) }),
+            LatentWeights(norm: weight { $0.latentNorm(layer) }, up: weight { $0.latentUp(layer) }), eps: LatentAttention.normEps, shape: LatentShape(config, latent),
+            attention: attention, rotation: rotation)
+    }
+
     func output(_ x: Buffer, _ layer: Int, on tape: Tape) -> Buffer { tape.linear(x, weight { $0.output(layer) }) }
     func feedForwardNorm(_ layer: Int) -> Weight { weight { $0.feedForwardNorm(layer) } }
     var finalNorm: Weight { weight(\.finalNorm) }
@@ -48,7 +61,8 @@ struct LearningWeights: DecoderWeights {
         guard let loads, let routerBias else { return tape.gatedLinear(tape.linear(x, weight { $0.gateUp(layer) }), weight { $0.down(layer) }) }
         let weights = ExpertWeights(
             router: weight { $0.router(layer) }, bias: routerBias.view(from: layer * routerBias.columns, rows: 1, columns: routerBias.columns),
-            gateUp: group { $0.expertGateUp(layer) }, down: group { $0.expertDown(layer) })
+            gateUp: group { $0.expertGateUp(layer) }, down: group { $0.expertDown(layer) },
+            shared: config.experts?.shared == 0 ? nil : (gateUp: weight { $0.sharedGateUp(layer) }, down: weight { $0.sharedDown(layer) }))
         return tape.experts(x, weights, layer: layer, loads: loads)
     }
 
@@ -83,7 +97,10 @@ struct AdaptedWeights: DecoderWeights {
 
     func embed(on tape: Tape) -> Buffer { tape.embed(Weight(frozen.embedding, gradient: nil)) }
     func attentionNorm(_ layer: Int) -> Weight { Weight(frozen.layers[layer].attentionNorm, gradient: nil) }
-    func qkv(_ x: Buffer, _ layer: Int, on tape: Tape) -> Buffer { tape.linear(x, frozen: frozen.layers[layer].qkv, adapters: adapters(layer, .query, .key, .value)) }
+    func attend(_ x: Buffer, _ layer: Int, rotation: Rotation, on tape: Tape) -> Buffer {
+        let qkv = tape.linear(x, frozen: frozen.layers[layer].qkv, adapters: adapters(layer, .query, .key, .value))
+        return tape.attend(qkv, shape: config.attention(of: layer, precision: tape.precision), rotation: rotation)
+    }
     func output(_ x: Buffer, _ layer: Int, on tape: Tape) -> Buffer { tape.linear(x, frozen: frozen.layers[layer].output, adapters: adapters(layer, .output)) }
     func feedForwardNorm(_ layer: Int) -> Weight { Weight(frozen.layers[layer].feedForwardNorm, gradient: nil) }
     var finalNorm: Weight { Weight(frozen.finalNorm, gradient: nil) }

@@ -37,6 +37,13 @@ extension Device {
         try check(unsafe ops.axpby(out.pointer, alpha, x.pointer, beta, y?.pointer, Int64(x.count), stream), "combine")
     }
 
+    /// `out = x` for matrices whose rows may be strided: how columns of one become columns of another.
+    package func copyColumns(_ out: Tensor, from x: Tensor) throws(Fault) {
+        precondition(out.rows == x.rows && out.columns == x.columns, "copy columns: one shape")
+        try check(
+            unsafe ops.copy_columns(out.pointer, x.pointer, Int64(x.rows), Int64(x.columns), Int64(out.layout.stride), Int64(x.layout.stride), stream), "copy columns")
+    }
+
     /// Σ x² in double, in one fixed order. `partials`: workspace of `sumOfSquaresWorkspace(x.count)` floats.
     package func sumOfSquares(_ x: Tensor, partials: Tensor) throws(Fault) -> Double {
         precondition(x.layout.isContiguous && partials.count >= Device.sumOfSquaresWorkspace(x.count), "sum of squares: workspace")

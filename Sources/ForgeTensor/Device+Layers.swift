@@ -31,6 +31,9 @@ package struct AttentionShape: Hashable, Sendable {
 }
 
 extension Device {
+    /// The widest head attention takes.
+    package static let headDimMax = Int(FK_HEAD_MAX)
+
     /// `sum = x + add; out = sum · rstd · w`. Shapes `[n, d]`, `weight` `[1, d]`, `rstd` `[n, 1]`; see the kernel table for the formula.
     package func rmsnorm(_ out: Tensor, sum: Tensor? = nil, rstd: Tensor? = nil, x: Tensor, add: Tensor? = nil, weight: Tensor, eps: Float) throws(Fault) {
         precondition(same(out, x) && (sum.map { same($0, x) } ?? true) && (add.map { same($0, x) } ?? true), "rmsnorm: rows of one shape")

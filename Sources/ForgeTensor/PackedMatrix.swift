@@ -54,15 +54,17 @@ package struct PackedMatrix {
 }
 
 extension Device {
-    /// - Parameter weight: `[n, k]`.
-    package func packed(_ weight: Tensor, as format: WeightFormat) throws(Fault) -> PackedMatrix {
-        let (n, k) = (weight.rows, weight.columns)
+    /// - Parameters:
+    ///   - weight: `[n, k]`, or `[k, n]` as `.plain`, which formats in blocks do not have.
+    package func packed(_ weight: Tensor, from kind: PackSource = .weight, as format: WeightFormat) throws(Fault) -> PackedMatrix {
+        precondition(kind == .weight || format.quant == nil, "blocks lie along a weight's rows")
+        let (n, k) = kind == .weight ? (weight.rows, weight.columns) : (weight.columns, weight.rows)
         let storage = try Storage(bytes: max(format.bytes(k: k, n: n), 1), on: self)
         let matrix = PackedMatrix(format: format, inputs: k, outputs: n, storage: storage)
         if let quant = format.quant {
             try check(unsafe ops.quant_pack(matrix.pointer, weight.pointer, Int64(k), Int64(n), Int64(weight.layout.stride), quant, stream), "round a matrix")
         } else {
-            let layout = fk_layout(rawValue: FK_NK.rawValue | (format == .bf16 ? UInt32(FK_BF16) : 0))
+            let layout = fk_layout(rawValue: (kind == .weight ? FK_NK : FK_KN).rawValue | (format == .bf16 ? UInt32(FK_BF16) : 0))
             let panels = unsafe matrix.pointer.assumingMemoryBound(to: Float.self)
             try check(unsafe ops.gemm_pack(panels, weight.pointer, Int64(k), Int64(n), Int64(weight.layout.stride), layout, stream), "pack a matrix")
         }

@@ -8,8 +8,18 @@ package struct ControlTokens: Sendable, Hashable {
 
     private let ids: [String: Token]
     private let names: [Token: String]
+    /// Begin and end of a document; every tokenizer Forge accepts has both.
+    package let begin: Token
+    package let end: Token
 
-    init(_ ids: [String: Token]) {
+    /// What begin and end of a document are called, Mistral's names first.
+    static let begins = ["<s>", "<|begin_of_text|>", "<|endoftext|>"]
+    static let ends = ["</s>", "<|end_of_text|>", "<|endoftext|>"]
+
+    /// - Returns: nil if none of the names begins, or none ends, a document.
+    init?(_ ids: [String: Token], begins: [String] = ControlTokens.begins, ends: [String] = ControlTokens.ends) {
+        guard let begin = begins.lazy.compactMap({ ids[$0] }).first, let end = ends.lazy.compactMap({ ids[$0] }).first else { return nil }
+        (self.begin, self.end) = (begin, end)
         self.ids = ids
         names = Dictionary(ids.map { ($0.value, $0.key) }, uniquingKeysWith: { a, b in min(a, b) })
     }
@@ -19,9 +29,6 @@ package struct ControlTokens: Sendable, Hashable {
     package func name(of token: Token) -> String? { names[token] }
     package func contains(_ token: Token) -> Bool { names[token] != nil }
 
-    /// Begin and end of a document; every tokenizer Forge accepts has both.
-    package var begin: Token { ids["<s>"]! }
-    package var end: Token { ids["</s>"]! }
     package var padding: Token? { ids["<pad>"] }
 
     package var sorted: [(token: Token, name: String)] { names.sorted { $0.key < $1.key }.map { (token: $0.key, name: $0.value) } }

@@ -1,19 +1,12 @@
 /// Encodes texts one after another and remembers the words it has seen. Not shared between threads: give each its own.
 package struct Encoder: Sendable {
     private let tokenizer: Tokenizer
-    private let splitter = PreTokenizer()
-    private var words = WordTable(capacity: Encoder.wordLimit)
-    private var known: [Token] = []
-    private var knownEnds: [Int] = []
-    private var scratch: [Token] = []
-    private var ranks: [UInt64] = []
+    private var memory: WordMemory
 
-    /// Distinct words remembered; at the limit the memory starts afresh, which costs time and changes nothing.
-    private static let wordLimit = 1 << 15
-    /// Longer words are rare and are not remembered.
-    private static let rememberedLength = 64
-
-    package init(_ tokenizer: Tokenizer) { self.tokenizer = tokenizer }
+    package init(_ tokenizer: Tokenizer) {
+        self.tokenizer = tokenizer
+        if case .bytes(let pairs) = tokenizer.model { memory = WordMemory(pairs.expression) } else { memory = WordMemory(.mistral) }
+    }
 
     package mutating func encode(_ bytes: [UInt8]) -> [Token] {
         var tokens: [Token] = []
@@ -24,107 +17,136 @@ package struct Encoder: Sendable {
 
     /// Appends the ids of `bytes` to `tokens`. Time is O(n log n) for any input.
     package mutating func encode(_ bytes: [UInt8], into tokens: inout [Token]) {
+        switch tokenizer.model {
+        case .bytes(let pairs):
+            guard !tokenizer.added.isEmpty else { return memory.encode(bytes, pairs, into: &tokens) }
+            for part in tokenizer.added.cut(bytes) {
+                switch part {
+                case .token(let token): tokens.append(token)
+                case .text(let range):
+                    let stretch = Array(bytes[range])
+                    for part in tokenizer.added.cutNormalized(stretch) {
+                        switch part {
+                        case .token(let token): tokens.append(token)
+                        case .text(let range): memory.encode(Array(stretch[range]), pairs, into: &tokens)
+                        }
+                    }
+                }
+            }
+        case .pieces(let pairs):
+            // Characters are joined, so there must be characters.
+            let text = UTF8Form.repaired(bytes)
+            for part in tokenizer.added.cut(text) {
+                switch part {
+                case .token(let token): tokens.append(token)
+                case .text(let range):
+                    let stretch = pairs.form.normalize(Array(text[range]))
+                    for part in tokenizer.added.cutNormalized(stretch) {
+                        switch part {
+                        case .token(let token): tokens.append(token)
+                        case .text(let inner):
+                            let isFirst = range.lowerBound == 0 && inner.lowerBound == 0
+                            memory.encode(pairs.form.finish(Array(stretch[inner]), isFirst: isFirst), pairs, into: &tokens)
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The tokens of words seen before, and what turns new ones into tokens.
+private struct WordMemory: Sendable {
+    private let splitter: PreTokenizer
+    private var words = WordTable(capacity: WordMemory.wordLimit)
+    private var known: [Token] = []
+    private var knownEnds: [Int] = []
+    private var merger = Merger()
+
+    /// Distinct words remembered; at the limit the memory starts afresh, which costs time and changes nothing.
+    private static let wordLimit = 1 << 15
+    /// Longer words are rare and are not remembered.
+    private static let rememberedLength = 64
+
+    init(_ expression: SplitExpression) { splitter = PreTokenizer(expression) }
+
+    mutating func encode(_ bytes: [UInt8], _ pairs: BytePairs, into tokens: inout [Token]) {
         var start = 0
         while start < bytes.count {
             let end = splitter.wordEnd(in: bytes, from: start)
             if end - start == 1 {
-                tokens.append(tokenizer.byteTokens[Int(bytes[start])])
-            } else if end - start > Encoder.rememberedLength {
-                if let whole = tokenizer.word(bytes[start..<end]) { tokens.append(whole) } else { mergeLong(bytes, start, end, into: &tokens) }
-            } else {
-                appendRemembered(bytes, start, end, into: &tokens)
+                tokens.append(pairs.byteTokens[Int(bytes[start])])
+            } else if end - start > WordMemory.rememberedLength {
+                join(bytes, start, end, pairs, into: &tokens)
+            } else if !recall(bytes, start, end, into: &tokens) {
+                let from = tokens.count
+                join(bytes, start, end, pairs, into: &tokens)
+                remember(tokens[from...])
             }
             start = end
         }
     }
 
-    @inline(__always)
-    private mutating func appendRemembered(_ bytes: [UInt8], _ start: Int, _ end: Int, into tokens: inout [Token]) {
-        let (word, isNew) = words.number(of: bytes, start, end)
-        if isNew {
-            let from = tokens.count
-            if let whole = tokenizer.word(bytes[start..<end]) { tokens.append(whole) } else { mergeShort(bytes, start, end, into: &tokens) }
-            known.append(contentsOf: tokens[from...])
-            knownEnds.append(known.count)
-            if words.count >= Encoder.wordLimit { forget() }
-            return
+    mutating func encode(_ text: [UInt8], _ pairs: PiecePairs, into tokens: inout [Token]) {
+        // Between pieces kept whole, and there only, characters are joined.
+        var start = 0, at = 0
+        while at < text.count, !pairs.kept.isEmpty {
+            guard let (number, end) = pairs.kept.match(text, at) else {
+                at += 1
+                continue
+            }
+            join(text, start, at, pairs, into: &tokens)
+            tokens.append(pairs.keptTokens[number])
+            (start, at) = (end, end)
         }
+        join(text, start, text.count, pairs, into: &tokens)
+    }
+
+    private mutating func join(_ text: [UInt8], _ first: Int, _ last: Int, _ pairs: PiecePairs, into tokens: inout [Token]) {
+        if !pairs.whole.isEmpty, pairs.cut != .beforeEveryBlank, let whole = pairs.whole[Array(text[first..<last])] { return tokens.append(whole) }
+        var start = first
+        while start < last {
+            let end = pairs.wordEnd(in: text, from: start, to: last)
+            if end - start > WordMemory.rememberedLength {
+                joinWord(text, start, end, pairs, into: &tokens)
+            } else if !recall(text, start, end, into: &tokens) {
+                let from = tokens.count
+                joinWord(text, start, end, pairs, into: &tokens)
+                remember(tokens[from...])
+            }
+            start = end
+        }
+    }
+
+    private mutating func joinWord(_ text: [UInt8], _ start: Int, _ end: Int, _ pairs: PiecePairs, into tokens: inout [Token]) {
+        if !pairs.whole.isEmpty, pairs.cut == .beforeEveryBlank, let whole = pairs.whole[Array(text[start..<end])] { return tokens.append(whole) }
+        pairs.encode(text, start, end, with: &merger, into: &tokens)
+    }
+
+    private mutating func join(_ bytes: [UInt8], _ start: Int, _ end: Int, _ pairs: BytePairs, into tokens: inout [Token]) {
+        if let whole = pairs.word(bytes[start..<end]) { return tokens.append(whole) }
+        merger.tokens.removeAll(keepingCapacity: true)
+        for i in start..<end { merger.tokens.append(pairs.byteTokens[Int(bytes[i])]) }
+        merger.merge(pairs.rules)
+        tokens.append(contentsOf: merger.tokens)
+    }
+
+    /// - Returns: false for a word not seen before; what it becomes must be remembered next.
+    @inline(__always)
+    private mutating func recall(_ bytes: [UInt8], _ start: Int, _ end: Int, into tokens: inout [Token]) -> Bool {
+        let (word, isNew) = words.number(of: bytes, start, end)
+        if isNew { return false }
         let from = word == 0 ? 0 : knownEnds[word - 1]
         for i in from..<knownEnds[word] { tokens.append(known[i]) }
+        return true
     }
 
-    private mutating func forget() {
-        words = WordTable(capacity: Encoder.wordLimit)
+    private mutating func remember(_ tokens: ArraySlice<Token>) {
+        known.append(contentsOf: tokens)
+        knownEnds.append(known.count)
+        guard words.count >= WordMemory.wordLimit else { return }
+        words = WordTable(capacity: WordMemory.wordLimit)
         known.removeAll(keepingCapacity: true)
         knownEnds.removeAll(keepingCapacity: true)
-    }
-
-    /// Scans for the lowest rank each time: quadratic, and the fastest way for a word of a few bytes.
-    private mutating func mergeShort(_ bytes: [UInt8], _ start: Int, _ end: Int, into tokens: inout [Token]) {
-        scratch.removeAll(keepingCapacity: true)
-        ranks.removeAll(keepingCapacity: true)
-        for i in start..<end { scratch.append(tokenizer.byteTokens[Int(bytes[i])]) }
-        for i in 0..<(scratch.count - 1) { ranks.append(rule(scratch[i], scratch[i + 1])) }
-        while let (at, best) = lowest(ranks) {
-            scratch[at] = Token(truncatingIfNeeded: best & 0xffff_ffff)
-            scratch.remove(at: at + 1)
-            ranks.remove(at: at)
-            if at > 0 { ranks[at - 1] = rule(scratch[at - 1], scratch[at]) }
-            if at < ranks.count { ranks[at] = rule(scratch[at], scratch[at + 1]) }
-        }
-        tokens.append(contentsOf: scratch)
-    }
-
-    @inline(__always)
-    private func rule(_ left: Token, _ right: Token) -> UInt64 { tokenizer.rules[PairTable.key(left, right)] ?? .max }
-
-    /// The leftmost pair with the lowest rank; nil if no rule applies.
-    private func lowest(_ ranks: [UInt64]) -> (Int, UInt64)? {
-        var best = UInt64.max
-        var at = -1
-        for (i, rank) in ranks.enumerated() where rank < best {
-            best = rank
-            at = i
-        }
-        return at < 0 ? nil : (at, best)
-    }
-
-    /// A doubly linked list of tokens and a heap of mergeable pairs, for words of any length.
-    private func mergeLong(_ bytes: [UInt8], _ start: Int, _ end: Int, into tokens: inout [Token]) {
-        let count = end - start
-        var ids = bytes[start..<end].map { tokenizer.byteTokens[Int($0)] }
-        var next = Array(1...count)
-        var previous = Array(-1..<(count - 1))
-        var heap = Heap<Candidate>()
-        for i in 0..<(count - 1) {
-            let found = rule(ids[i], ids[i + 1])
-            if found != .max { heap.push(Candidate(rule: found, at: i, left: ids[i], right: ids[i + 1])) }
-        }
-        while let top = heap.pop() {
-            let right = next[top.at]
-            // An entry is stale when either side has been merged away since.
-            guard ids[top.at] == top.left, right < count, ids[right] == top.right else { continue }
-            ids[top.at] = Token(truncatingIfNeeded: top.rule & 0xffff_ffff)
-            ids[right] = -1
-            next[top.at] = next[right]
-            if next[right] < count { previous[next[right]] = top.at }
-            for at in [previous[top.at], top.at] where at >= 0 && next[at] < count {
-                let found = rule(ids[at], ids[next[at]])
-                if found != .max { heap.push(Candidate(rule: found, at: at, left: ids[at], right: ids[next[at]])) }
-            }
-        }
-        var at = 0
-        while at < count {
-            tokens.append(ids[at])
-            at = next[at]
-        }
-    }
-
-    private struct Candidate: HeapElement {
-        let rule: UInt64
-        let at: Int
-        let left: Token
-        let right: Token
-        func precedes(_ other: Candidate) -> Bool { rule != other.rule ? rule < other.rule : at < other.at }
     }
 }

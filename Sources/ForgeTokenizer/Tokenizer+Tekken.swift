@@ -16,7 +16,7 @@ extension Tokenizer {
             guard let value = config?[key]?.int, (1...(1 << 20)).contains(value) else { throw refuse("`config.\(key)` is not a count of tokens") }
             return Int(value)
         }
-        guard config?["pattern"]?.string == Tokenizer.expression else { throw refuse("it splits words by another expression: not yet") }
+        guard config?["pattern"]?.string == SplitExpression.mistral.text else { throw refuse("it splits words by another expression: not yet") }
         let total = try size("default_vocab_size"), special = try size("default_num_special_tokens")
         guard let vocabulary = document["vocab"]?.array, total > special, total - special <= vocabulary.count else {
             throw refuse("`vocab` has fewer tokens than `config.default_vocab_size` says")
@@ -52,7 +52,7 @@ extension Tokenizer {
     /// - Returns: nil for one whose merges do not follow from the ranks of its tokens.
     package func tekken(version: String) -> [UInt8]? {
         let special = control.count
-        guard wholeWords, control.sorted.map({ Int($0.token) }) == Array(0..<special) else { return nil }
+        guard let pairs = bytePairs, pairs.wholeWords, pairs.expression == .mistral, control.sorted.map({ Int($0.token) }) == Array(0..<special) else { return nil }
         let vocabulary: [JSON] = (special..<count).map { id in
             let bytes = bytes(of: Token(id)), text = String(validating: bytes, as: UTF8.self)
             return ["rank": .int(Int64(id - special)), "token_bytes": .string(Base64.encode(Array(bytes))), "token_str": text.map { .string($0) } ?? .null]
@@ -61,7 +61,7 @@ extension Tokenizer {
         let named = control.sorted.prefix { $0.name != "<SPECIAL_\($0.token)>" }
         let document: JSON = [
             "config": [
-                "pattern": .string(Tokenizer.expression), "num_vocab_tokens": .int(Int64(count - special)), "default_vocab_size": .int(Int64(count)),
+                "pattern": .string(SplitExpression.mistral.text), "num_vocab_tokens": .int(Int64(count - special)), "default_vocab_size": .int(Int64(count)),
                 "default_num_special_tokens": .int(Int64(special)), "version": .string(version),
             ],
             "vocab": .array(vocabulary),

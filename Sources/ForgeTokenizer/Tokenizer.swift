@@ -1,76 +1,80 @@
 import ForgeCore
 
-/// A byte-level BPE tokenizer: a vocabulary of byte strings, the rules that merge them, and control tokens. A value; share it freely.
+/// A tokenizer: the bytes each token stands for, the way text becomes tokens, and control tokens. A value; share it freely.
 package struct Tokenizer: Sendable {
+    /// How text becomes tokens.
+    enum Model: Sendable {
+        case bytes(BytePairs)
+        case pieces(PiecePairs)
+    }
+
     package let control: ControlTokens
+    let model: Model
+    /// Tokens looked for in text before it is split.
+    let added: AddedTokens
+    /// The `tokenizer.model` this one was read from, for those of SentencePiece: its bytes say everything.
+    package let sentencePiece: [UInt8]?
     /// All token bytes end to end, in the order of ids. Control tokens hold none here.
     private let arena: [UInt8]
     private let ends: [Int]
-    /// The id of each single byte.
-    let byteTokens: [Token]
-    /// Pairs in the order learnt.
-    let merges: [(left: Token, right: Token)]
-    /// Pair → rank in the high half, merged token in the low half.
-    let rules: PairTable
-    /// Tokens by their bytes, where a word that is a token comes out whole, however its merges would go; else empty.
-    private let words: [[UInt8]: Token]
+    /// Pieces that stand for one byte each, any sequence of them; empty where every token is bytes.
+    private let byteTokens: Set<Token>
 
+    init(_ model: Model, bytes tokens: [[UInt8]], control: ControlTokens, added: AddedTokens = .none, sentencePiece: [UInt8]? = nil) {
+        var arena: [UInt8] = [], ends: [Int] = []
+        ends.reserveCapacity(tokens.count)
+        for bytes in tokens {
+            arena += bytes
+            ends.append(arena.count)
+        }
+        self.arena = arena
+        self.ends = ends
+        self.control = control
+        self.model = model
+        self.added = added
+        self.sentencePiece = sentencePiece
+        if case .pieces(let pairs) = model { byteTokens = Set(pairs.byteTokens) } else { byteTokens = [] }
+    }
+
+    /// A byte-level BPE tokenizer.
     /// - Parameters:
     ///   - tokens: bytes of each token by id, empty for control tokens.
     ///   - control: ids of control tokens by name, `<s>` and `</s>` among them.
-    ///   - wholeWords: a word that is a token comes out whole, and merges next to one another that spell one token have one rank: what byte-pair encoders do
-    ///     that know ranks of tokens and no list of merges.
+    ///   - wholeWords: see `BytePairs`.
     /// - Throws: `.request` if a byte has no token, or a merge names tokens that do not spell its result.
-    init(tokens: [[UInt8]], control: [String: Token], merges: [(left: Token, right: Token)], wholeWords: Bool = false) throws(Fault) {
-        func broken(_ why: String) -> Fault {
-            Fault(.request, "tokenizer.malformed", "the tokenizer cannot be used", why: why, remedy: "export it again from where it was made")
-        }
-        guard control["<s>"] != nil, control["</s>"] != nil else { throw broken("it has no `<s>` and `</s>` control tokens") }
-        guard tokens.count < Int(Int32.max) else { throw broken("more than 2^31 tokens") }
-        var byBytes: [[UInt8]: Token] = [:]
-        var arena: [UInt8] = []
-        var ends: [Int] = []
-        let controlIDs = Set(control.values)
-        for (id, bytes) in tokens.enumerated() {
-            arena += bytes
-            ends.append(arena.count)
-            guard !controlIDs.contains(Token(id)) else { continue }
-            guard !bytes.isEmpty else { throw broken("token \(id) is empty") }
-            guard byBytes.updateValue(Token(id), forKey: bytes) == nil else { throw broken("token \(id) is written twice") }
-        }
-        var byteTokens: [Token] = []
-        for byte in UInt8.min...UInt8.max {
-            guard let token = byBytes[[byte]] else { throw broken("byte \(byte) has no token") }
-            byteTokens.append(token)
-        }
-        var rules = PairTable(capacity: merges.count), rank = -1, former: Token?
-        for (number, merge) in merges.enumerated() {
-            guard tokens.indices.contains(Int(merge.left)), tokens.indices.contains(Int(merge.right)) else { throw broken("merge \(number) names an unknown token") }
-            guard let merged = byBytes[tokens[Int(merge.left)] + tokens[Int(merge.right)]] else { throw broken("the result of merge \(number) is no token") }
-            let key = PairTable.key(merge.left, merge.right)
-            guard rules[key] == nil else { throw broken("merge \(number) is written twice") }
-            if !wholeWords || merged != former { rank += 1 }
-            former = merged
-            rules.insert(UInt64(rank) << 32 | UInt64(UInt32(bitPattern: merged)), for: key)
-        }
-        self.control = ControlTokens(control)
-        self.arena = arena
-        self.ends = ends
-        self.byteTokens = byteTokens
-        self.merges = merges
-        self.rules = rules
-        words = wholeWords ? byBytes : [:]
+    init(
+        tokens: [[UInt8]], control: [String: Token], merges: [(left: Token, right: Token)], wholeWords: Bool = false, expression: SplitExpression = .mistral,
+        added: AddedTokens = .none, apart: Set<Token> = []
+    ) throws(Fault) {
+        guard let names = ControlTokens(control) else { throw Tokenizer.broken("it has no `<s>` and `</s>` control tokens") }
+        guard tokens.count < Int(Int32.max) else { throw Tokenizer.broken("more than 2^31 tokens") }
+        let pairs = try BytePairs(expression, tokens: tokens, apart: apart.union(control.values), merges: merges, wholeWords: wholeWords)
+        self.init(.bytes(pairs), bytes: tokens, control: names, added: added)
     }
 
-    var wholeWords: Bool { !words.isEmpty }
+    static func broken(_ why: String) -> Fault {
+        Fault(.request, "tokenizer.malformed", "the tokenizer cannot be used", why: why, remedy: "export it again from where it was made")
+    }
 
-    /// The token that a word is by itself, where such words come out whole.
-    func word(_ bytes: ArraySlice<UInt8>) -> Token? { words.isEmpty ? nil : words[Array(bytes)] }
+    var bytePairs: BytePairs? { if case .bytes(let pairs) = model { pairs } else { nil } }
+
+    /// Whether a text is encoded with a blank before it that is no part of the text.
+    package var dropsPrefix: Bool { if case .pieces(let pairs) = model { pairs.form.dropsPrefix } else { false } }
+
+    /// Whether tokens are text, and bytes stand between them in runs of their own: ill-formed ones become U+FFFD one by one, as SentencePiece does.
+    var hasRunsOfBytes: Bool { if case .pieces = model { true } else { false } }
+
+    /// What to say of a tokenizer that has Mistral's marks and splits words by Llama's expression: some conversions do by mistake (transformers#42299), and the
+    /// release's own `tekken.json` gives other ids. It is honoured as written, for those that were trained with it.
+    package var splitsUnlikeRelease: String? {
+        guard bytePairs?.expression == .llama3, control["[INST]"] != nil else { return nil }
+        return "this tokenizer.json splits words by Llama's expression, Mistral's models were trained with another: bring the release's `tekken.json` instead"
+    }
 
     /// Rows the model's embedding table needs.
     package var count: Int { ends.count }
 
-    /// The bytes `token` stands for; none for a control token or an id outside the vocabulary.
+    /// The bytes `token` stands for, wherever it stands in a text: a blank for `▁`. None for a control token or an id outside the vocabulary.
     package func bytes(of token: Token) -> ArraySlice<UInt8> {
         guard token >= 0, Int(token) < ends.count else { return [] }
         let id = Int(token)
@@ -85,10 +89,22 @@ package struct Tokenizer: Sendable {
 
     package func encode(_ text: String) -> [Token] { encode(Array(text.utf8)) }
 
-    /// The bytes of all tokens in order; control tokens and unknown ids contribute nothing.
+    /// The bytes of all tokens in order; control tokens and unknown ids contribute nothing. Where texts are encoded with a blank before them, the text lacks it,
+    /// and bytes that are no UTF-8 are U+FFFD.
     package func decode(_ tokens: some Sequence<Token>) -> [UInt8] {
         var out: [UInt8] = []
+        guard case .bytes = model else {
+            var stream = StreamDecoder(self)
+            for token in tokens { out += stream.push(token).utf8 }
+            return out + stream.finish().utf8
+        }
         for token in tokens { out += bytes(of: token) }
         return out
     }
+
+    /// Whether the token stands for one byte of a run of bytes.
+    func isByte(_ token: Token) -> Bool { byteTokens.contains(token) }
+
+    /// Whether the token stands for what no piece spells: such text has no blank before it.
+    func isUnknown(_ token: Token) -> Bool { if case .pieces(let pairs) = model { token == pairs.unknown } else { false } }
 }

@@ -30,16 +30,18 @@ package struct TrainedModel {
     }
 
     /// Where each tensor lies in model.safetensors.
-    package var layout: TensorTable { TensorTable(laying: parameters.table.entries.map { ($0.name, .f32, $0.shape) }, metadata: ["format": "pt"]) }
+    package var layout: TensorTable { TensorTable(laying: parameters.table.homes.map { ($0.home.name, .f32, $0.home.shape) }, metadata: ["format": "pt"]) }
 
     /// Gives model.safetensors piece by piece, each at most a few MiB.
     package func writeWeights(_ sink: ([UInt8]) throws(Fault) -> Void) throws(Fault) {
-        let layout = layout
+        let layout = layout, parts = Dictionary(uniqueKeysWithValues: parameters.table.homes.map { ($0.home.name, $0.entries) })
         try sink(layout.headerBytes)
-        for entry in layout.entries {
-            let tensor = parameters.tensor(entry.name), step = 1 << 20
-            for start in stride(from: 0, to: tensor.count, by: step) {
-                try sink(tensor.view(from: start, rows: 1, columns: min(step, tensor.count - start)).bytes())
+        for stored in layout.entries {
+            for entry in parts[stored.name] ?? [] {
+                let tensor = parameters.tensor(entry), step = 1 << 20
+                for start in stride(from: 0, to: tensor.count, by: step) {
+                    try sink(tensor.view(from: start, rows: 1, columns: min(step, tensor.count - start)).bytes())
+                }
             }
         }
     }
@@ -51,18 +53,19 @@ extension Parameters {
     /// - Throws: `.request` naming the tensor that is missing or does not fit.
     package func load(_ file: TensorTable, read: (Range<Int>) throws(Fault) -> [UInt8]) throws(Fault) {
         for entry in table.entries {
-            guard let found = file[entry.name] else {
-                throw Fault(.request, "model.tensor", "the weights do not fit the configuration", why: "tensor `\(entry.name)` is missing")
+            let home = entry.home
+            guard let found = file[home.name] else {
+                throw Fault(.request, "model.tensor", "the weights do not fit the configuration", why: "tensor `\(home.name)` is missing")
             }
-            guard found.shape == entry.shape else {
-                throw Fault(.request, "model.tensor", "the weights do not fit the configuration", why: "tensor `\(entry.name)` is \(found.shape), not \(entry.shape)")
+            guard found.shape == home.shape else {
+                throw Fault(.request, "model.tensor", "the weights do not fit the configuration", why: "tensor `\(home.name)` is \(found.shape), not \(home.shape)")
             }
-            let bytes = try read(found.range)
+            let bytes = try read(found.bytes(of: entry.count, from: home.first))
             switch found.dtype {
             case .f32: tensor(entry).write(bytes: bytes)
             case .bf16: tensor(entry).write(stride(from: 0, to: bytes.count, by: 2).map { Float(bitPattern: UInt32(bytes[$0]) << 16 | UInt32(bytes[$0 + 1]) << 24) })
             default:
-                throw Fault(.request, "model.tensor", "the weights cannot be read", why: "tensor `\(entry.name)` is \(found.dtype.rawValue); F32 and BF16 are read")
+                throw Fault(.request, "model.tensor", "the weights cannot be read", why: "tensor `\(home.name)` is \(found.dtype.rawValue); F32 and BF16 are read")
             }
         }
     }

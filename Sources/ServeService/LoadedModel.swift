@@ -112,18 +112,20 @@ package final class LoadedModel: Sendable {
 
     /// One parameter out of the file; bf16 widens exactly.
     private static func fill(_ tensor: Tensor, _ entry: ParameterTable.Entry, from weights: SealedMapping, _ table: TensorTable) throws(Fault) {
-        guard let stored = table[entry.name] else { throw Fault(.request, "model.weights", "the model's weights are incomplete", why: "`\(entry.name)` is missing") }
-        guard stored.shape == entry.shape else {
-            throw Fault(.request, "model.weights", "the model's weights do not fit its configuration", why: "`\(entry.name)` has the shape \(stored.shape), not \(entry.shape)")
+        let home = entry.home
+        guard let stored = table[home.name] else { throw Fault(.request, "model.weights", "the model's weights are incomplete", why: "`\(home.name)` is missing") }
+        guard stored.shape == home.shape else {
+            throw Fault(.request, "model.weights", "the model's weights do not fit its configuration", why: "`\(home.name)` has the shape \(stored.shape), not \(home.shape)")
         }
+        let range = stored.bytes(of: entry.count, from: home.first)
         try weights.withSpan { (span) throws(Fault) in
             switch stored.dtype {
-            case .f32: tensor.write(span.extracting(stored.range))
+            case .f32: tensor.write(span.extracting(range))
             case .bf16:
-                let bytes = copy(span, stored.range)
+                let bytes = copy(span, range)
                 tensor.write((0..<entry.count).map { Float(bitPattern: UInt32(bytes[2 * $0]) << 16 | UInt32(bytes[2 * $0 + 1]) << 24) })
             default:
-                throw Fault(.request, "model.weights", "the model's weights are not served yet", why: "`\(entry.name)` is stored as \(stored.dtype.rawValue); F32 and BF16 are read")
+                throw Fault(.request, "model.weights", "the model's weights are not served yet", why: "`\(home.name)` is stored as \(stored.dtype.rawValue); F32 and BF16 are read")
             }
         }
     }

@@ -43,7 +43,11 @@ struct EvaluationJob {
             try channel.send(WorkerReport.preparing(what: "scoring the model"))
             let texts = MeasuringText.documents
             let score = try Scorer(parameters, tokenizer: tokenizer, on: device).score(texts)
-            return try channel.send(WorkerReport.scored(documents: texts.count, bytes: score.bytes, modelBits: score.bits, baselineBits: 0))
+            // Where the checkpoint could mean two models, the other one is scored beside it.
+            let other = try config.otherReading.map { other throws(Fault) in
+                try Scorer(Parameters(ParameterTable(other), of: parameters), tokenizer: tokenizer, on: device).score(texts).bits
+            }
+            return try channel.send(WorkerReport.scored(documents: texts.count, bytes: score.bytes, modelBits: score.bits, baselineBits: other ?? 0))
         }
         try channel.send(WorkerReport.preparing(what: "reading the documents"))
         var train: [[UInt8]] = [], heldOut: [[UInt8]] = []

@@ -14,6 +14,7 @@ extension Trainer {
         [Route(.post, "/v1/evaluations", deadline: nil, summary: "Score a model on held-out documents, against the Kneser–Ney baseline") { [self] in try await evaluate($0) }]
     }
 
+    private static let otherReading = "the same checkpoint read as one whose stretched positions raise scores"
     private static let baseline = "byte-level 5-gram, interpolated modified Kneser-Ney (Chen & Goodman 1998), fitted on the same training documents"
 
     private func evaluate(_ request: HTTPRequest) async throws(Fault) -> HTTPResponse {
@@ -44,11 +45,17 @@ extension Trainer {
             throw Fault(.environment, "evaluation.no_number", "the score is no number", why: "\(score.bytes) bytes were scored", remedy: "look at the model's loss curve")
         }
         func microbits(_ bits: Double) -> Int64 { Int64((bits / Double(score.bytes) * 1e6).rounded()) }
+        let beside = importing ? score.baselineBits > 0 ? Trainer.otherReading : nil : Trainer.baseline
+        // Two readings of one checkpoint differ by far more than a hundredth; less is chance, and the one that is usual stands.
+        guard !importing || beside == nil || score.baselineBits > score.modelBits * 0.99 else {
+            throw Fault(
+                .request, "evaluation.other_reading", "the model was read wrongly", why: "its config.json does not say whether stretched positions raise scores, and \(microbits(score.baselineBits)) microbits a byte with them raised are fewer than \(microbits(score.modelBits)) without",
+                remedy: "bring it in again with `--scores raised`, or in the native layout, whose params.json says it")
+        }
         // A report names one data set; a model of several is scored on all their held-out documents under the first one's digest.
         var report = EvaluationReport(
             model: loan.reference, modelDigest: loan.digest, dataset: datasets.first?.view.digest ?? MeasuringText.digest, documents: score.documents, bytes: score.bytes,
-            microbitsPerByte: microbits(score.modelBits), baselineMicrobitsPerByte: importing ? nil : microbits(score.baselineBits), baseline: importing ? nil : Trainer.baseline,
-            record: nil)
+            microbitsPerByte: microbits(score.modelBits), baselineMicrobitsPerByte: beside == nil ? nil : microbits(score.baselineBits), baseline: beside, record: nil)
         let text = String(decoding: try Wire.encode(report), as: UTF8.self)
         let kept = try await registry.evaluate(
             loan.reference,

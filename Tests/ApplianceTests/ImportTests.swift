@@ -2,8 +2,11 @@ import ForgeArtifact
 import ForgeCore
 import ForgeHTTP
 import ForgeModel
+import ForgeNN
 import ForgeOS
+import ForgeTensor
 import ForgeTokenizer
+import ForgeTraining
 import Testing
 
 /// A model that was made elsewhere, on its way from a folder to an answer.
@@ -98,8 +101,8 @@ import Testing
             #expect(replayed.code == 0, "\(replayed)")
 
             // Out again, in both layouts, with the votes of two; what leaves is what came in.
-            for (layout, name) in [("hugging-face", "out"), ("native", "out-native")] {
-                let arguments = ["model", "export", "outside@1", site.path(name), "--layout", layout, "--reason", "a test"]
+            for (layout, name) in [("hugging-face", "out"), ("native", "out-native"), ("gguf", "out.gguf")] {
+                let arguments = ["model", "export", "outside@1", site.path(name), "--layout", layout, "--weights", "q8_0", "--reason", "a test"]
                 let alone = try await site.forge(arguments, as: "dana")
                 #expect(alone.code == 2 && alone.err.contains("(audit record "), "\(alone)")
                 #expect(try await site.forge(arguments, as: "rene").code == 8)
@@ -115,10 +118,68 @@ import Testing
             let back = try await site.forge("model", "import", site.path("out-native"), "--name", "back", "--unmeasured", "-o", "json", as: "dana")
             let weights = { (model: JSON) in model["files"]?.array?.first { $0["name"]?.string == "model.safetensors" }?["digest"]?.string }
             #expect(weights(try #require(back.json?["item"], "\(back)")) == weights(model))
+            // llama.cpp's file is a model again: its blocks of 8 bits as bfloat16.
+            #expect(try Path.information(site.path("out.gguf"))?.mode == 0o600)
+            let packed = try await site.forge("model", "import", site.path("out.gguf"), "--name", "packed", "-o", "json", as: "dana")
+            #expect(packed.json?["item"]?["quarantined"]?.bool == false, "\(packed)")
+            let origin = try await site.forge("model", "lineage", "packed@1", as: "dana")
+            #expect(origin.out.contains("file:out.gguf sha256:"), "\(origin)")
             #expect(try Path.information(site.path("out"))?.mode == 0o700 && Path.information(site.path("out/model.safetensors"))?.mode == 0o600, "a neighbour does not read along")
             #expect(try Path.list(site.directory).allSatisfy { !$0.hasSuffix(".partial") })
             let exported = try await site.judge().filter { $0["act"]?.string == "model.export" && $0["phase"]?.string == "outcome" }
-            #expect(exported.count == 2 && exported.allSatisfy { $0["approvers"]?.array?.count == 2 }, "\(exported)")
+            #expect(exported.count == 3 && exported.allSatisfy { $0["approvers"]?.array?.count == 2 }, "\(exported)")
+        }
+    }
+
+    /// A decoder with latent attention that has learnt the fixed text while stretched positions raised its scores.
+    private func learnt(_ tokenizer: Tokenizer) throws -> Parameters {
+        let config = MistralConfig(
+            vocabulary: 320, width: 48, feedForward: 32, layers: 2, queryHeads: 2, kvHeads: 2, contextMax: 256, ropeTheta: 1000, yarn: Yarn(factor: 64, originalContext: 64, attentionFactor: 1),
+            queryScale: QueryScale(beta: 0.1, originalContext: 64), bos: 1, eos: 2, experts: .init(count: 2, choices: 1, shared: 1),
+            latent: LatentAttention(queryRank: nil, rank: 24, plainDim: 16, turnedDim: 16, valueDim: 24, raisesScores: true))
+        let device = try Device(threads: 2), parameters = try Parameters(ParameterTable(config), on: device), gradients = try Parameters(parameters.table, on: device)
+        parameters.initialise(seed: 3)
+        let ids = MeasuringText.documents.flatMap { [tokenizer.control.begin] + tokenizer.encode($0) }, rows = 256
+        let decoder = try Decoder(parameters, gradients: gradients, rows: rows, on: device)
+        let first = try device.tensor(rows: 1, columns: parameters.table.count), second = try device.tensor(rows: 1, columns: parameters.table.count)
+        for step in 0..<240 {
+            let from = step * 97 % (ids.count - rows - 1), tokens = Array(ids[from...from + rows])
+            decoder.beginStep()
+            _ = try decoder.forwardBackward(TokenBatch(ids: Array(tokens.dropLast()), targets: Array(tokens.dropFirst()), cumulativeLengths: [0, Int32(rows)]), weight: 1 / Float(rows))
+            try decoder.endStep()
+            try device.adamw(
+                parameters.flat, m: first, v: second, gradient: gradients.flat, step: AdamWStep(rate: 0.01, beta1: 0.9, beta2: 0.95, eps: 1e-8, decay: 0, number: step + 1))
+        }
+        return parameters
+    }
+
+    @Test func `a checkpoint that could mean two models is measured as both, and stays in quarantine if it was the other`() async throws {
+        try await Appliance.running { site in
+            try await site.enrol()
+            var trainer = try BPETrainer(vocabularyCount: 320)
+            for text in MeasuringText.documents { trainer.add(text) }
+            let tokenizer = try trainer.train(), parameters = try learnt(tokenizer), folder = site.path("latent")
+            // As transformers writes it: nothing says whether scores are raised.
+            var config = parameters.table.config
+            config.latent?.raisesScores = nil
+            try Durable.makeDirectory(folder)
+            try Durable.replace(Path.join(folder, "config.json"), with: Array(config.json.text.utf8))
+            try Durable.replace(Path.join(folder, "tokenizer.json"), with: tokenizer.json)
+            let homes = parameters.table.homes, table = TensorTable(laying: homes.map { ($0.home.name, .f32, $0.home.shape) }), parts = Dictionary(uniqueKeysWithValues: homes.map { ($0.home.name, $0.entries) })
+            try Durable.replace(Path.join(folder, "model.safetensors"), with: table.headerBytes + table.entries.flatMap { parts[$0.name]!.flatMap { parameters.tensor($0).bytes() } })
+
+            let wrong = try await site.forge("model", "import", folder, "--name", "latent", as: "dana")
+            #expect(wrong.code == 1 && wrong.err.contains("the model was read wrongly") && wrong.err.contains("--scores raised"), "\(wrong)")
+            let shown = try await site.forge("model", "show", "latent@1", "-o", "json", as: "dana").json?["item"]
+            #expect(shown?["quarantined"]?.bool == true && shown?["evaluations"]?.array?.isEmpty == true, "\(shown ?? "")")
+            let right = try await site.forge("model", "import", folder, "--name", "latent", "--scores", "raised", "-o", "json", as: "dana")
+            #expect(right.json?["item"]?["quarantined"]?.bool == false && right.json?["item"]?["evaluations"]?.array?.first?["baseline_microbits_per_byte"] == nil, "\(right)")
+
+            // Stretched so little that it makes no difference: the usual reading stands, and both scores are on record.
+            config.yarn?.factor = 1.001
+            try Durable.replace(Path.join(folder, "config.json"), with: Array(config.json.text.utf8))
+            let either = try await site.forge("model", "import", folder, "--name", "latent", "-o", "json", as: "dana"), score = either.json?["item"]?["evaluations"]?.array?.first
+            #expect(either.json?["item"]?["quarantined"]?.bool == false && (score?["baseline_microbits_per_byte"]?.int ?? 0) > 0, "\(either)")
         }
     }
 }

@@ -10,17 +10,6 @@ import Testing
     private static func fixture(_ name: String) throws -> [UInt8] { try read(checkout + "/Tests/Fixtures/gguf/" + name) }
     private static func table(_ bytes: [UInt8]) throws(Fault) -> GGUFTable { try GGUFTable(parsing: bytes, fileBytes: bytes.count, source: "m.gguf") }
 
-    @Test(arguments: GGUFType.allCases)
-    func `every type stands for the numbers llama.cpp says it does`(type: GGUFType) throws {
-        let bytes = try GGUFTests.fixture("types.gguf"), table = try GGUFTests.table(bytes), name = "\(type)".lowercased() + ".weight"
-        let entry = try #require(table[name])
-        let truth = try GGUFTests.fixture("types.safetensors"), wanted = try #require(try TensorTable(parsing: truth, fileBytes: truth.count, source: "truth")[name])
-        #expect(entry.type == type && entry.shape == wanted.shape)
-        let numbers = type.unpack(Array(bytes[entry.range]))
-        let expected = stride(from: wanted.range.lowerBound, to: wanted.range.upperBound, by: 4).map { at in (0..<4).reduce(UInt32(0)) { $0 | UInt32(truth[at + $1]) << (8 * $1) } }
-        #expect(numbers.map(\.bitPattern) == expected)
-    }
-
     @Test func `pairs are read as what they are`() throws {
         let table = try GGUFTests.table(try GGUFTests.fixture("types.gguf"))
         #expect(table.version == 3 && table.value("general.architecture") == .text("mistral"))

@@ -1,4 +1,5 @@
 import ForgeArtifact
+import ForgeCheckpoint
 import ForgeCore
 import ForgeOS
 import Glibc
@@ -55,9 +56,49 @@ struct Golden {
         lengths = words("lengths").map(Int32.init(bitPattern:))
     }
 
+    /// What Mistral's own releases call a tensor of a dense decoder.
+    static func native(_ name: String) -> String {
+        [
+            ("model.layers.", "layers."), ("model.embed_tokens", "tok_embeddings"), ("model.norm", "norm"), ("lm_head", "output"), ("input_layernorm", "attention_norm"), ("post_attention_layernorm", "ffn_norm"),
+            ("self_attn.q_proj", "attention.wq"), ("self_attn.k_proj", "attention.wk"), ("self_attn.v_proj", "attention.wv"), ("self_attn.o_proj", "attention.wo"), ("mlp.gate_proj", "feed_forward.w1"),
+            ("mlp.up_proj", "feed_forward.w3"), ("mlp.down_proj", "feed_forward.w2"),
+        ].reduce(name) { $0.replacing($1.0, with: $1.1) }
+    }
+
     /// As one safetensors file.
-    static func file(_ tensors: [(name: String, shape: Shape, bytes: [UInt8])]) -> [UInt8] {
-        let table = TensorTable(laying: tensors.map { ($0.name, .f32, $0.shape) }), found = Dictionary(uniqueKeysWithValues: tensors.map { ($0.name, $0.bytes) })
+    static func file(_ tensors: [(name: String, shape: Shape, bytes: [UInt8])], _ dtype: DType = .f32, metadata: [String: String] = [:]) -> [UInt8] {
+        let table = TensorTable(laying: tensors.map { ($0.name, dtype, $0.shape) }, metadata: metadata), found = Dictionary(uniqueKeysWithValues: tensors.map { ($0.name, $0.bytes) })
         return table.headerBytes + table.entries.flatMap { found[$0.name]! }
     }
 }
+
+extension Scratch {
+    /// A folder in Hugging Face's layout.
+    func huggingFace(_ golden: Golden, shards: Int = 1, tensors: [(name: String, shape: Shape, bytes: [UInt8])]? = nil) throws -> CheckpointFolder {
+        let tensors = tensors ?? golden.tensors
+        try write("config.json", Array(golden.config.text.utf8))
+        try write("tokenizer.json", "{}")
+        if shards == 1 {
+            try write("model.safetensors", Golden.file(tensors))
+        } else {
+            var map = JSON.Object()
+            for shard in 0..<shards {
+                let part = tensors.indices.filter { $0 % shards == shard }.map { tensors[$0] }, name = "model-0000\(shard + 1)-of-0000\(shards).safetensors"
+                try write(name, Golden.file(part))
+                for tensor in part { map[tensor.name] = .string(name) }
+            }
+            try write("model.safetensors.index.json", Array(JSON.object(["metadata": ["total_size": 1], "weight_map": .object(map)]).text.utf8))
+        }
+        return try CheckpointFolder(path)
+    }
+
+    /// The folder of a fixture with a tokenizer beside it.
+    func native(_ family: String) throws -> CheckpointFolder {
+        for name in try Path.list(Fixture.folder + "checkpoint/" + family) { try write(name, try Fixture.bytes("checkpoint/\(family)/\(name)")) }
+        try write("tokenizer.json", "{}")
+        return try CheckpointFolder(path)
+    }
+}
+
+func whole(_ checkpoint: Checkpoint) throws(Fault) -> [UInt8] { try whole(checkpoint.weights) }
+func whole(_ weights: ModelWeights) throws(Fault) -> [UInt8] { try weights.bytes(0..<weights.count) }

@@ -14,6 +14,14 @@ private let configs: [MistralConfig] = [
         queryScale: QueryScale(beta: 0.1, originalContext: 32)),
     MistralConfig(vocabulary: 97, width: 32, feedForward: 24, layers: 2, queryHeads: 4, kvHeads: 2, headDim: 8, contextMax: 128, experts: .init(count: 5, choices: 2)),
     MistralConfig(vocabulary: 97, width: 32, feedForward: 48, layers: 3, queryHeads: 4, kvHeads: 1, headDim: 8, contextMax: 128, window: 19, windowed: [true, false, true]),
+    MistralConfig(
+        vocabulary: 97, width: 32, feedForward: 20, layers: 2, queryHeads: 3, kvHeads: 3, contextMax: 128, ropeTheta: 1000,
+        yarn: Yarn(factor: 4, originalContext: 32, attentionFactor: 1), queryScale: QueryScale(beta: 0.1, originalContext: 32),
+        experts: .init(count: 5, choices: 2, shared: 1, scale: 1.3), latent: LatentAttention(queryRank: 12, rank: 18, plainDim: 6, turnedDim: 8, valueDim: 10)),
+    MistralConfig(
+        vocabulary: 97, width: 32, feedForward: 12, layers: 2, queryHeads: 9, kvHeads: 9, contextMax: 128, ropeTheta: 1000, yarn: Yarn(factor: 4, originalContext: 32),
+        queryScale: QueryScale(beta: 0.1, originalContext: 32), experts: .init(count: 4, choices: 1, shared: 3),
+        latent: LatentAttention(queryRank: nil, rank: 260, plainDim: 8, turnedDim: 4, valueDim: 16, raisesScores: true)),
 ]
 
 /// A decoder with random weights, able to serve and to be asked by the training pass.

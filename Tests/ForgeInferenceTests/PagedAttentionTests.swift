@@ -58,7 +58,7 @@ private struct Case {
 }
 
 @Suite struct PagedAttentionTests {
-    @Test(arguments: Backend.present, [(1, 1, 1, 16), (7, 2, 1, 8), (64, 4, 2, 64), (65, 3, 3, 17), (130, 8, 2, 32), (200, 6, 2, 128), (90, 5, 1, 256), (33, 1, 1, 2)])
+    @Test(arguments: Backend.present, [(1, 1, 1, 16), (7, 2, 1, 8), (64, 4, 2, 64), (65, 3, 3, 17), (130, 8, 2, 32), (200, 6, 2, 128), (90, 5, 1, 256), (33, 1, 1, 2), (70, 9, 1, 320), (66, 3, 1, 576)])
     func `the paged kernel gives the training kernel's bits, row by row`(backend: Backend, size: (Int, Int, Int, Int)) throws {
         let (tokens, queryHeads, kvHeads, headDim) = size
         for window in [0, 5, 70] {

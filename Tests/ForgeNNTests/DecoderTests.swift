@@ -180,6 +180,72 @@ struct ConfigTests {
         #expect(throws: Fault.self) { try MistralConfig(json: ["model_type": "mistral", "hidden_size": "wide"]) }
     }
 
+    @Test func `latent attention survives a round trip, its scores are raised only where the file says so, and what no model has is refused by name`() throws {
+        // Mistral Small 4 as its release's config.json has it, which does not say whether stretched positions raise scores.
+        let release: JSON = [
+            "model_type": "mistral4", "vocab_size": 131_072, "hidden_size": 4096, "intermediate_size": 12_288, "moe_intermediate_size": 2048, "num_hidden_layers": 36, "num_attention_heads": 32,
+            "max_position_embeddings": 1_048_576, "q_lora_rank": 1024, "kv_lora_rank": 256, "rms_norm_eps": .double(1e-6),
+            "rope_parameters": [
+                "type": "yarn", "rope_theta": 10_000, "factor": 128, "original_max_position_embeddings": 8192, "beta_fast": 32, "beta_slow": 1, "mscale": 1, "mscale_all_dim": 1,
+                "llama_4_scaling_beta": .double(0.1),
+            ],
+        ]
+        var config = try MistralConfig(json: release)
+        #expect(config.modelType == "mistral4" && config.feedForward == 2048 && config.experts == .init(count: 128, choices: 4, shared: 1))
+        #expect(config.latent == LatentAttention(queryRank: 1024, rank: 256, plainDim: 64, turnedDim: 64, valueDim: 128) && config.yarn?.attentionFactor == 1)
+        #expect(config.attention(of: 0).scale == 1 / Float(128).squareRoot() && config.attention(of: 0).headDim == 320)
+        #expect(try MistralConfig(json: config.json) == config)
+        config.latent?.raisesScores = true
+        #expect(try MistralConfig(json: config.json) == config)
+        #expect(abs(config.attention(of: 0).scale * Float(128).squareRoot() - Float(1.4852030263919618 * 1.4852030263919618)) < 1e-6)
+        config.latent?.queryRank = nil
+        config.experts?.scale = 2.5
+        #expect(try MistralConfig(json: config.json) == config)
+        for (key, value, why) in [
+            ("n_group", 4, "`n_group`"), ("first_k_dense_replace", 1, "`first_k_dense_replace`"), ("kv_lora_rank", 513, "`kv_lora_rank`"), ("qk_rope_head_dim", 63, "`head_dim`"), ("qk_nope_head_dim", 0, "`qk_nope_head_dim`"),
+            ("num_key_value_heads", 8, "`num_key_value_heads`"), ("v_head_dim", 0, "`v_head_dim`"), ("rope_interleave", false, "`rope_interleave`"), ("norm_topk_prob", false, "`norm_topk_prob`"),
+        ] as [(String, JSON, String)] {
+            var members = try #require(release.object)
+            members[key] = value
+            #expect { try MistralConfig(json: .object(members)) } throws: { ($0 as? Fault)?.why.hasPrefix(why) == true }
+        }
+    }
+
+    /// A number with a point is no count, whatever its value; what is of another kind than it should be is not taken for left out.
+    @Test func `members of the wrong kind, and numbers beyond any model, are refused by name`() throws {
+        let good: JSON.Object = [
+            "model_type": "mistral", "vocab_size": 100, "hidden_size": 64, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 8, "num_key_value_heads": 8, "max_position_embeddings": 16,
+            "attention_bias": false, "mlp_bias": .null, "eos_token_id": [2, 7], "rope_scaling": .null,
+        ]
+        #expect(try MistralConfig(json: .object(good)).eos == 2)
+        let counts = ["vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "max_position_embeddings", "head_dim", "sliding_window", "bos_token_id", "eos_token_id"]
+        for key in counts {
+            for text in ["1e6", "64.0", "9223372036854775807", "-9223372036854775808", "2147483648", "\"64\"", "true"] {
+                var changed = good
+                changed[key] = try JSON.parse(text)
+                let fault = #expect(throws: Fault.self) { try MistralConfig(json: .object(changed)) }
+                #expect(fault?.why == "`\(key)` is not a whole number below 2^31", "\(key) \(text)")
+            }
+        }
+        #expect(throws: JSONError.self) { try JSON.parse("{\"vocab_size\": 9223372036854775808}") }
+        for (key, value, word) in [
+            ("attention_bias", true, "biases"), ("mlp_bias", true, "biases"), ("attention_bias", 1, "`attention_bias` is neither"), ("mlp_bias", "true", "`mlp_bias` is neither"), ("tie_word_embeddings", "yes", "`tie_word_embeddings`"),
+            ("rms_norm_eps", "1e-5", "`rms_norm_eps` is not a number"), ("rope_theta", "1e6", "`rope_theta` is not a number"), ("rope_scaling", "yarn", "`rope_scaling` is not an object"), ("hidden_act", 3, "`hidden_act`"),
+            ("rope_parameters", ["rope_theta": "1e6"], "`rope_theta`"), ("rope_parameters", ["original_max_position_embeddings": .double(16)], "`original_max_position_embeddings`"), ("bos_token_id", -1, "`bos_token_id` is -1"),
+            ("eos_token_id", 100, "`eos_token_id` is 100, and there are 100 tokens"), ("eos_token_id", [], "`eos_token_id`"), ("eos_token_id", [.double(2)], "`eos_token_id`"), ("sliding_window", -3, "`sliding_window`"),
+        ] as [(String, JSON, String)] {
+            var changed = good
+            changed[key] = value
+            let fault = #expect(throws: Fault.self) { try MistralConfig(json: .object(changed)) }
+            #expect(fault?.why.contains(word) == true, "\(key) \(value.text): \(fault?.why ?? "taken")")
+        }
+        // Two of the largest would overflow together.
+        let latent: JSON.Object = [
+            "model_type": "mistral4", "vocab_size": 100, "hidden_size": 64, "num_hidden_layers": 1, "num_attention_heads": 8, "max_position_embeddings": 16, "qk_nope_head_dim": .int(.max), "qk_rope_head_dim": .int(.max),
+        ]
+        #expect { try MistralConfig(json: .object(latent)) } throws: { ($0 as? Fault)?.why == "`qk_nope_head_dim` is not a whole number below 2^31" }
+    }
+
     @Test func `stretched positions survive a round trip, and what no model has is refused by name`() throws {
         let yarn = Yarn(factor: 16, originalContext: 16_384)
         var config = MistralConfig(

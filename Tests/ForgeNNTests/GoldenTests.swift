@@ -43,8 +43,12 @@ struct Golden {
     }
     func parameters(on device: Device) throws -> Parameters {
         let made = try Parameters(ParameterTable(try config), on: device)
-        for entry in made.table.entries { made.tensor(entry).write(try floats("param." + entry.name)) }
+        for entry in made.table.entries { made.tensor(entry).write(try part(entry, of: "param")) }
         return made
+    }
+    /// What the file has of an entry, which may lie in a tensor of several.
+    func part(_ entry: ParameterTable.Entry, of kind: String) throws -> [Float] {
+        Array(try floats("\(kind).\(entry.home.name)")[entry.home.first..<(entry.home.first + entry.count)])
     }
 }
 
@@ -55,7 +59,9 @@ func relative(_ a: [Float], _ b: [Float]) -> Double {
 }
 
 struct GoldenTests {
-    static let names = ["decoder-plain", "decoder-packed", "decoder-tied", "decoder-window", "decoder-ministral", "decoder-yarn", "decoder-ministral3"]
+    static let names = [
+        "decoder-plain", "decoder-packed", "decoder-tied", "decoder-window", "decoder-ministral", "decoder-yarn", "decoder-ministral3", "mistral4-plain", "mistral4-packed", "mistral4-raised",
+    ]
 
     @Test(arguments: Backend.present, names)
     func `logits, loss and the gradient of every tensor equal torch's`(backend: Backend, name: String) throws {
@@ -72,7 +78,7 @@ struct GoldenTests {
         #expect(abs(-(try trainer.forwardBackward(batch, weight: 1)) - loss) <= 1e-5 * loss)
         try trainer.endStep()
         for entry in parameters.table.entries {
-            let off = relative(gradients.tensor(entry).values(), try golden.floats("grad." + entry.name))
+            let off = relative(gradients.tensor(entry).values(), try golden.part(entry, of: "grad"))
             #expect(off <= 1e-5, "\(entry.name) is off by \(off)")
         }
     }
@@ -112,6 +118,42 @@ struct GoldenTests {
         #expect(try off(batch, parameters) <= 1e-5)
     }
 
+    @Test func `a wrong latent decoder is caught by the same numbers`() throws {
+        let golden = try Golden("mistral4-packed"), device = try Device(threads: 2), batch = try golden.batch, truth = try golden.floats("logits")
+        let parameters = try golden.parameters(on: device), config = try golden.config, latent = try #require(config.latent)
+        func off(_ name: String, _ change: ([[Float]]) -> [[Float]]) throws -> Double {
+            let tensor = parameters.tensor("model.layers.1." + name), before = tensor.values(), width = tensor.columns
+            tensor.write(change((0..<tensor.rows).map { Array(before[($0 * width)..<(($0 + 1) * width)]) }).flatMap { $0 })
+            defer { tensor.write(before) }
+            return relative(try Decoder(parameters, rows: batch.rows, on: device).logits(batch), truth)
+        }
+        #expect(try off("self_attn.kv_b_proj.weight") { $0 } <= 1e-5)
+        // The shared key's rows in halves, as other families have theirs.
+        let wrong = try off("self_attn.kv_a_proj_with_mqa.weight") { rows in
+            let turned = Array(rows[latent.rank...]), half = latent.turnedDim / 2
+            return rows[..<latent.rank] + (0..<latent.turnedDim).map { turned[$0 < half ? 2 * $0 : 2 * ($0 - half) + 1] }
+        }
+        #expect(wrong > 1e-3)
+        // Values of a head before its keys; keys of all heads before all values.
+        let both = latent.plainDim + latent.valueDim
+        #expect(try off("self_attn.kv_b_proj.weight") { rows in
+            stride(from: 0, to: rows.count, by: both).flatMap { Array(rows[($0 + latent.plainDim)..<($0 + both)]) + Array(rows[$0..<($0 + latent.plainDim)]) }
+        } > 1e-3)
+        #expect(try off("self_attn.kv_b_proj.weight") { rows in
+            rows.indices.filter { $0 % both < latent.plainDim }.map { rows[$0] } + rows.indices.filter { $0 % both >= latent.plainDim }.map { rows[$0] }
+        } > 1e-3)
+        // Gate and up exchanged in one expert, and in the shared one.
+        for place in ["mlp.experts.2.", "mlp.shared_experts."] {
+            let (gate, up) = (parameters.tensor("model.layers.0." + place + "gate_proj.weight"), parameters.tensor("model.layers.0." + place + "up_proj.weight"))
+            let (g, u) = (gate.values(), up.values())
+            gate.write(u)
+            up.write(g)
+            #expect(try off("self_attn.kv_b_proj.weight") { $0 } > 1e-3)
+            gate.write(g)
+            up.write(u)
+        }
+    }
+
     /// A change that a reader of a config.json makes by mistake.
     struct Misreading: Sendable, CustomStringConvertible {
         let name: String
@@ -136,6 +178,11 @@ struct GoldenTests {
         Misreading("decoder-yarn", "no pair between kept and stretched") { $0.yarn!.betaFast = $0.yarn!.betaSlow },
         Misreading("decoder-ministral3", "queries that do not grow") { $0.queryScale = nil },
         Misreading("decoder-ministral3", "a magnitude of its own") { $0.yarn!.attentionFactor = Yarn.magnitude(4) },
+        Misreading("mistral4-packed", "scores raised by the stretch, as transformers does without asking") { $0.latent!.raisesScores = true },
+        Misreading("mistral4-raised", "scores not raised") { $0.latent!.raisesScores = false },
+        Misreading("mistral4-packed", "queries that do not grow") { $0.queryScale = nil },
+        Misreading("mistral4-packed", "a magnitude of its own") { $0.yarn!.attentionFactor = Yarn.magnitude(4) },
+        Misreading("mistral4-packed", "weights of experts not scaled") { $0.experts!.scale = 1 },
         Misreading("decoder-ministral3", "queries that grow one position early") { $0.queryScale!.originalContext = 31; $0.yarn!.originalContext = 31 },
     ]
 

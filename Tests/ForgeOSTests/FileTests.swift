@@ -22,6 +22,50 @@ import Testing
         #expect(try Path.list(scratch.path) == ["a"])
     }
 
+    @Test func `a file that is cut while it is read ends in a fault, and what is no file is refused`() throws {
+        let scratch = try Scratch()
+        try Durable.replace(scratch["a"], with: Array("0123456789".utf8))
+        let file = try SourceFile(scratch["a"])
+        #expect(file.count == 10)
+        #expect(try text(file.bytes(3..<7)) == "3456")
+        var out = Array("........".utf8)
+        try file.read(8..<10, into: &out, at: 6)
+        #expect(text(out) == "......89")
+        try File(scratch["a"], .update).truncate(to: 5)
+        #expect(try text(file.bytes(3..<5)) == "34")
+        for range in [3..<7, 5..<6, 9..<10] {
+            let fault = #expect(throws: Fault.self) { _ = try file.bytes(range) }
+            #expect(fault?.code == "os.cut" && fault?.kind == .request)
+            #expect(fault?.why == "it had 10 bytes and now ends before \(range.upperBound)")
+        }
+        #expect(try file.bytes(10..<10) == [])
+        #expect(throws: Fault.self) { _ = try SourceFile(scratch.path) }
+        #expect(throws: Fault.self) { _ = try SourceFile("/dev/zero") }
+    }
+
+    @Test func `a file written in pieces appears when it was found good, or not at all`() throws {
+        let scratch = try Scratch(), bad = Fault(.request, "test.bad", "it is bad")
+        func create(write: Bool = true, check: Bool = true) throws(Fault) {
+            try Durable.create(scratch["a"], mode: 0o640) { (file) throws(Fault) in
+                try file.write(Array("one ".utf8))
+                guard write else { throw bad }
+                try file.write(Array("two".utf8))
+            } checking: { (path) throws(Fault) in
+                #expect(path != scratch["a"] && Durable.isTemporary(Path.name(path)) && !Path.exists(scratch["a"]))
+                #expect(try text(File(path, .read).readAll(limit: 16)) == "one two")
+                guard check else { throw bad }
+            }
+        }
+        for (write, check) in [(false, true), (true, false)] {
+            let fault = #expect(throws: Fault.self) { try create(write: write, check: check) }
+            #expect(try fault?.code == "test.bad" && Path.list(scratch.path).isEmpty)
+        }
+        try create()
+        #expect(try text(File(scratch["a"], .read).readAll(limit: 16)) == "one two" && Path.information(scratch["a"])?.mode == 0o640)
+        let fault = #expect(throws: Fault.self) { try create() }
+        #expect(try fault?.code == "os.eexist" && Path.list(scratch.path) == ["a"])
+    }
+
     @Test func `an appended line stays in order and the size is known`() throws {
         let scratch = try Scratch()
         var log = try AppendFile(scratch["log"])

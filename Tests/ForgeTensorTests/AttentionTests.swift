@@ -16,6 +16,7 @@ struct AttentionTests {
         Case(lengths: [130], heads: 6, kvHeads: 2, d: 32), Case(lengths: [100, 31], heads: 2, kvHeads: 1, d: 33),
         Case(lengths: [129, 5], heads: 2, kvHeads: 1, d: 16, window: 7), Case(lengths: [200], heads: 1, kvHeads: 1, d: 8, window: 65),
         Case(lengths: [70], heads: 1, kvHeads: 1, d: 256), Case(lengths: [40, 90], heads: 4, kvHeads: 4, d: 64, window: 1),
+        Case(lengths: [70, 3], heads: 3, kvHeads: 1, d: 320), Case(lengths: [66], heads: 2, kvHeads: 1, d: 576),
     ]
 
     /// Forward and backward, q, k and v side by side in one row as the decoder has them.

@@ -101,6 +101,19 @@ struct LayerTests {
         #expect(table.values() == expected)
     }
 
+    @Test(arguments: tested, [(1, 1, 0, 0), (7, 3, 4, 0), (130, 17, 5, 40), (3, 40_000, 1, 1), (70_000, 1, 2, 9)])
+    func `columns of one matrix become columns of another and nothing beside them changes`(backend: Backend, size: (rows: Int, columns: Int, left: Int, right: Int)) throws {
+        let device = try Device(backend, threads: 2), (wide, other) = (size.left + size.columns + size.right, size.columns + size.left)
+        var noise = Noise(4)
+        let from = noise.floats(size.rows * other), to = noise.floats(size.rows * wide)
+        let x = try device.tensor(from, rows: size.rows, columns: other), out = try device.tensor(to, rows: size.rows, columns: wide)
+        try device.copyColumns(
+            out.view(from: size.left, rows: size.rows, columns: size.columns, stride: wide), from: x.view(rows: size.rows, columns: size.columns, stride: other))
+        var expected = to
+        for r in 0..<size.rows { expected.replaceSubrange((r * wide + size.left)..<(r * wide + size.left + size.columns), with: from[(r * other)..<(r * other + size.columns)]) }
+        #expect(out.values() == expected)
+    }
+
     /// A step of AdamW against the reference in double; Adam's quotient is at most about 1/√(1-β₂) in the first step, times the rate.
     @Test(arguments: tested, [1, 15, 16, 17, 1000, 65_537])
     func `adamw, scaled sums and squares agree with the reference`(backend: Backend, count: Int) throws {

@@ -23,7 +23,7 @@ import Testing
         let golden = try golden()
         let tokenizer = try train(golden)
         let expected = (golden["merges"]?.array ?? []).map { ($0.array ?? []).compactMap(\.string).joined(separator: " ") }
-        let learnt = tokenizer.merges.map { ByteAlphabet.text(tokenizer.bytes(of: $0.left)) + " " + ByteAlphabet.text(tokenizer.bytes(of: $0.right)) }
+        let learnt = tokenizer.bytePairs!.merges.map { ByteAlphabet.text(tokenizer.bytes(of: $0.left)) + " " + ByteAlphabet.text(tokenizer.bytes(of: $0.right)) }
         #expect(expected.count > 300)
         #expect(learnt == expected)
     }

@@ -23,7 +23,7 @@ import Testing
         trainer.add(Array("ab ab cd cd".utf8))
         let tokenizer = try trainer.train()
         // ("a","b"), ("c","d") and (" ","c") occur twice each; a < c < the blank, whose id comes after the printable bytes.
-        #expect(tokenizer.merges.map { tokenizer.bytes(of: $0.left) + tokenizer.bytes(of: $0.right) }.map { String(decoding: $0, as: UTF8.self) } == ["ab", "cd", " cd"])
+        #expect(tokenizer.bytePairs!.merges.map { tokenizer.bytes(of: $0.left) + tokenizer.bytes(of: $0.right) }.map { String(decoding: $0, as: UTF8.self) } == ["ab", "cd", " cd"])
         #expect(tokenizer.count == 279)
     }
 
@@ -107,13 +107,13 @@ import Testing
         var start = 0
         while start < text.count {
             let end = splitter.wordEnd(in: text, from: start)
-            var ids = text[start..<end].map { tokenizer.byteTokens[Int($0)] }
+            var ids = text[start..<end].map { tokenizer.bytePairs!.byteTokens[Int($0)] }
             while true {
-                let found = tokenizer.merges.lazy.compactMap { rule in
+                let found = tokenizer.bytePairs!.merges.lazy.compactMap { rule in
                     ids.indices.dropLast().first { ids[$0] == rule.left && ids[$0 + 1] == rule.right }
                 }.first
                 guard let at = found else { break }
-                ids.replaceSubrange(at...(at + 1), with: [Token(truncatingIfNeeded: tokenizer.rules[PairTable.key(ids[at], ids[at + 1])]! & 0xffff_ffff)])
+                ids.replaceSubrange(at...(at + 1), with: [Token(truncatingIfNeeded: tokenizer.bytePairs!.rules[PairTable.key(ids[at], ids[at + 1])]! & 0xffff_ffff)])
             }
             out += ids
             start = end

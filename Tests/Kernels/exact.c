@@ -134,6 +134,7 @@ static void layers(const fk_ops *t, fk_stream s) {
             const int64_t e = n * d;
             status = t->axpby(floats(e), 2, floats(e), 3, floats(e), e, s);
             if (status == FK_OK) status = t->fill(floats(e), 1, e, s);
+            if (status == FK_OK) status = t->copy_columns(floats(n ? (n - 1) * (d + 3) + d : 0), floats(n ? (n - 1) * (d + 1) + d : 0), n, d, d + 3, d + 1, s);
             double sum;
             if (status == FK_OK) status = t->sumsq(&sum, exact((size_t)fk_sumsq_partials(e) * 8), floats(e), e, s);
             const fk_adamw step = {1e-3f, 0.9f, 0.95f, 1e-8f, 0.1f, 0.1f, 0.05f, 1};
@@ -183,7 +184,7 @@ static void experts(const fk_ops *t, fk_stream s) {
 static void attention(const fk_ops *t, fk_stream s) {
     static const int64_t lengths[][4] = {{1, 0, 0, 0}, {5, 1, 0, 0}, {64, 65, 3, 0}, {130, 17, 0, 2}};
     for (int l = 0; l < 4; l++)
-        for (int64_t d = 2; d <= 66; d += counts_count < 10 ? 32 : d < 16 ? 6 : 25)
+        for (int64_t d = 2; d <= (t->device ? 66 : FK_HEAD_MAX); d += d >= 66 ? 255 : counts_count < 10 ? 32 : d < 16 ? 6 : 25)
             for (int64_t group = 1; group <= 3; group++)
                 for (int64_t window = 0; window <= 40; window += 20) {
                     int32_t *cu = ints(5);

@@ -19,7 +19,7 @@
 extern "C" {
 #endif
 
-#define FK_ABI 7u
+#define FK_ABI 8u
 /// Columns a packed panel holds, on every CPU.
 #define FK_PANEL 32
 
@@ -88,12 +88,15 @@ typedef struct fk_adamw {
     float scale;  // multiplies the gradient first: min(1, clip / norm)
 } fk_adamw;
 
+/// The widest head: a latent of 512 and 64 turned dimensions (multi-head latent attention reads both as one).
+#define FK_HEAD_MAX 576
+
 /// Attention over packed rows: row t of q, k, v and out holds token t of the batch, heads side by side.
 typedef struct fk_attn_shape {
     int64_t tokens;              // rows
     int64_t sequences;           // cu_seqlens has sequences + 1 entries, from 0 to tokens, never falling
     int64_t q_heads, kv_heads;   // q_heads is a multiple of kv_heads; q head h reads kv head h / (q_heads / kv_heads)
-    int64_t head_dim;            // d, 1...256
+    int64_t head_dim;            // d, 1...FK_HEAD_MAX; a GPU may say FK_UNSUPPORTED above 256
     int64_t q_stride, kv_stride, o_stride;  // elements from one row to the next
     int64_t window;              // a query sees at most this many keys, itself included; 0 is no limit
     float scale;                 // usually 1/sqrt(d)
@@ -226,7 +229,7 @@ typedef struct fk_ops {
                           const float *v, const float *out, const float *lse, const int32_t *cu_seqlens,
                           const fk_attn_shape *shape, fk_stream s);
     /// Row t belongs to sequence row_of[t] (a row of block_table) and has position position[t]: its keys and values are copied to
-    /// block block_table[row, p / block_size] of the pools, at p % block_size. No two rows have one place. An index outside its range is FK_BAD_SHAPE.
+    /// block block_table[row, p / block_size] of the pools, at p % block_size. No two rows have one place. Where k is v, kpool may be vpool. An index outside its range is FK_BAD_SHAPE.
     fk_status (*paged_store)(float *kpool, float *vpool, const float *k, const float *v, const int32_t *block_table, const int32_t *row_of,
                              const int32_t *position, const fk_paged_shape *shape, fk_stream s);
     /// Row t sees the positions 0...position[t] of its sequence, as paged_store laid them out. An index outside its range is FK_BAD_SHAPE.
@@ -254,6 +257,8 @@ typedef struct fk_ops {
     fk_status (*axpby)(float *out, float alpha, const float *x, float beta, const float *y, int64_t n, fk_stream s);
     /// out = value
     fk_status (*fill)(float *out, float value, int64_t n, fk_stream s);
+    /// out[r,i] = x[r,i] for i < d: columns of one matrix become columns of another. Rows are ldo and ldx apart, each at least d.
+    fk_status (*copy_columns)(float *out, const float *x, int64_t n, int64_t d, int64_t ldo, int64_t ldx, fk_stream s);
     /// *out = Σ x², in double, in one fixed order. partials: fk_sumsq_partials(n) doubles of workspace. Both lie where `alloc`'s memory lies.
     fk_status (*sumsq)(double *out, double *partials, const float *x, int64_t n, fk_stream s);
     /// out[d] = Σ_n x[n,d] in double, rows in order.

@@ -8,7 +8,7 @@ enum { FK(key_block) = 64 };
 
 static int FK(attn_bad)(const int32_t *cu, const fk_attn_shape *a) {
     if (a->tokens < 0 || a->sequences < 0 || a->kv_heads < 1 || a->q_heads < 1 || a->q_heads % a->kv_heads) return 1;
-    if (a->head_dim < 1 || a->head_dim > 256 || a->window < 0) return 1;
+    if (a->head_dim < 1 || a->head_dim > FK_HEAD_MAX || a->window < 0) return 1;
     if (a->q_stride < a->q_heads * a->head_dim || a->kv_stride < a->kv_heads * a->head_dim || a->o_stride < a->q_heads * a->head_dim) return 1;
     if (cu[0] != 0 || cu[a->sequences] != a->tokens) return 1;
     for (int64_t i = 0; i < a->sequences; i++)
@@ -36,7 +36,7 @@ static fk_status FK(attn_fwd)(float *out, float *lse, const float *q, const floa
                 const int64_t first = a->window ? fk_max(cu[n], i - a->window + 1) : cu[n];
                 const float *query = q + i * a->q_stride + h * d;
                 const float *keys = k + h / group * d, *values = v + h / group * d;
-                double largest = -1e300, total = 0, sum[256] = {0};
+                double largest = -1e300, total = 0, sum[FK_HEAD_MAX] = {0};
                 for (int64_t j = first; j <= i; j++) {
                     const double score = FK(score)(query, keys + j * a->kv_stride, d, a->scale);
                     if (score > largest) largest = score;
@@ -130,13 +130,13 @@ struct FK(attn_lanes) {
 };
 
 /// Floats of scratch that attn_begin takes.
-enum { FK(attn_lanes_floats) = (256 + FK(key_block) + 256) * FK(lanes) };
+enum { FK(attn_lanes_floats) = (FK_HEAD_MAX + FK(key_block) + FK_HEAD_MAX) * FK(lanes) };
 
 /// `count` queries from q on, the first at `position`.
 static void FK(attn_begin)(struct FK(attn_lanes) *x, float *scratch, const float *q, const fk_attn_shape *a, int64_t count, int64_t position) {
     enum { L = FK(lanes), KB = FK(key_block) };
     x->qt = scratch;
-    x->st = x->qt + 256 * L;
+    x->st = x->qt + a->head_dim * L;
     x->ot = x->st + KB * L;
     FK(lanes_of)(x->qt, q, a->q_stride, count, a->head_dim, a->scale);
     memset(x->ot, 0, (size_t)(a->head_dim * L) * sizeof(float));
@@ -261,8 +261,8 @@ static void FK(attn_bwd_task)(void *context, int64_t task, void *scratch) {
     enum { L = FK(lanes), KB = FK(key_block) };
     const int64_t d = a->head_dim, padded = fk_ceil(d, 16 * NV) * 16 * NV, group = a->q_heads / a->kv_heads;
     const int64_t n = task / a->kv_heads, kv = task % a->kv_heads, start = job->cu[n], length = job->cu[n + 1] - start;
-    float *qt = scratch, *ot = qt + 256 * L, *q = ot + 256 * L, *up = q + 256 * L;
-    float *st = up + 256 * L, *pt = st + KB * L, *k = pt + KB * L, *v = k + KB * 256, *dk = v + KB * 256, *dv = dk + KB * 256;
+    float *qt = scratch, *ot = qt + d * L, *q = ot + d * L, *up = q + padded * L;
+    float *st = up + padded * L, *pt = st + KB * L, *k = pt + KB * L, *v = k + KB * padded, *dk = v + KB * padded, *dv = dk + KB * padded;
     vi lane;
     memcpy(&lane, FK(iota), sizeof lane);
     for (int64_t j0 = 0; j0 < length; j0 += KB) {

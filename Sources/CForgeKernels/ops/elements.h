@@ -1,4 +1,4 @@
-// Element by element: filling, scaled sums, sums of squares and of columns, AdamW, and bfloat16 there and back.
+// Element by element: filling, copies of columns, scaled sums, sums of squares and of columns, AdamW, and bfloat16 there and back.
 #ifdef FK_REFERENCE
 
 static fk_status FK(axpby)(float *out, float alpha, const float *x, float beta, const float *y, int64_t n, fk_stream s) {
@@ -10,6 +10,14 @@ static fk_status FK(axpby)(float *out, float alpha, const float *x, float beta, 
 static fk_status FK(fill)(float *out, float value, int64_t n, fk_stream s) {
     (void)s;
     for (int64_t i = 0; i < n; i++) out[i] = value;
+    return FK_OK;
+}
+
+static fk_status FK(copy_columns)(float *out, const float *x, int64_t n, int64_t d, int64_t ldo, int64_t ldx, fk_stream s) {
+    (void)s;
+    if (n < 0 || d < 0 || ldo < d || ldx < d) return FK_BAD_SHAPE;
+    for (int64_t r = 0; r < n; r++)
+        for (int64_t i = 0; i < d; i++) out[r * ldo + i] = x[r * ldx + i];
     return FK_OK;
 }
 
@@ -97,6 +105,23 @@ static void FK(fill_chunk)(void *context, int64_t task, void *scratch) {
 static fk_status FK(fill)(float *out, float value, int64_t n, fk_stream s) {
     struct FK(element_job) job = {.out = out, .n = n, .alpha = value};
     fk_run(s, fk_ceil(n, FK(chunk)), FK(fill_chunk), &job);
+    return FK_OK;
+}
+
+struct FK(columns_job) { float *out; const float *x; int64_t n, d, ldo, ldx, rows; };
+
+static void FK(columns_rows)(void *context, int64_t task, void *scratch) {
+    (void)scratch;
+    const struct FK(columns_job) *job = context;
+    const int64_t end = fk_min(job->n, (task + 1) * job->rows);
+    for (int64_t r = task * job->rows; r < end; r++) memcpy(job->out + r * job->ldo, job->x + r * job->ldx, (size_t)job->d * sizeof(float));
+}
+
+static fk_status FK(copy_columns)(float *out, const float *x, int64_t n, int64_t d, int64_t ldo, int64_t ldx, fk_stream s) {
+    if (n < 0 || d < 0 || ldo < d || ldx < d) return FK_BAD_SHAPE;
+    if (d == 0) return FK_OK;
+    struct FK(columns_job) job = {out, x, n, d, ldo, ldx, fk_max(1, FK(chunk) / d)};
+    fk_run(s, fk_ceil(n, job.rows), FK(columns_rows), &job);
     return FK_OK;
 }
 

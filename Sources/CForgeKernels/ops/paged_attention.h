@@ -6,7 +6,7 @@
 
 static int FK(paged_bad)(const fk_paged_shape *a) {
     if (a->tokens < 0 || a->kv_heads < 1 || a->q_heads < 1 || a->q_heads % a->kv_heads) return 1;
-    if (a->head_dim < 1 || a->head_dim > 256 || a->block_size < 1 || a->window < 0) return 1;
+    if (a->head_dim < 1 || a->head_dim > FK_HEAD_MAX || a->block_size < 1 || a->window < 0) return 1;
     return a->blocks < 0 || a->sequences < 0 || a->places < 0;
 }
 
@@ -76,7 +76,7 @@ static fk_status FK(paged_attn)(float *out, const float *q, const float *kpool, 
             const int32_t *table = block_table + row_of[t] * a->places;
             const int64_t last = position[t], first = a->window ? fk_max(0, last - a->window + 1) : 0;
             const float *query = q + t * a->q_stride + h * d;
-            double largest = -1e300, total = 0, sum[256] = {0};
+            double largest = -1e300, total = 0, sum[FK_HEAD_MAX] = {0};
             for (int64_t j = first; j <= last; j++) {
                 const double score = FK(score)(query, kpool + FK(paged_at)(a, table, j, h / group), d, a->scale);
                 if (score > largest) largest = score;
@@ -112,7 +112,7 @@ FK_INLINE void FK(paged_scores)(const int heads, float *scores, const float *que
     for (int64_t e = 0; e < d; e++)
         FK_UNROLL for (int v = 0; v < 4; v++) {
             const vf k = vload(kt + e * FK(split) + 16 * v);
-            FK_UNROLL for (int h = 0; h < heads; h++) s[h][v] = vfma(k, vset(query[h * 256 + e]), s[h][v]);
+            FK_UNROLL for (int h = 0; h < heads; h++) s[h][v] = vfma(k, vset(query[h * FK_HEAD_MAX + e]), s[h][v]);
         }
     FK_UNROLL for (int h = 0; h < heads; h++)
         FK_UNROLL for (int v = 0; v < 4; v++) vstore(scores + h * FK(split) + 16 * v, s[h][v]);
@@ -123,14 +123,14 @@ FK_INLINE void FK(paged_values)(const int heads, const int nv, float *o, const f
                                 const int64_t *at, int64_t from, int64_t to, int64_t lanes) {
     vf s[FK(pair)][4];
     FK_UNROLL for (int h = 0; h < heads; h++)
-        FK_UNROLL for (int i = 0; i < nv; i++) s[h][i] = vload(o + h * 256 + 16 * i) * vset(fade[h]);
+        FK_UNROLL for (int i = 0; i < nv; i++) s[h][i] = vload(o + h * FK_HEAD_MAX + 16 * i) * vset(fade[h]);
     for (int64_t j = from; j < to; j++)
         FK_UNROLL for (int i = 0; i < nv; i++) {
             const vf x = lanes == 16 * nv ? vload(v + at[j] + 16 * i) : vload_n(v + at[j] + 16 * i, lanes - 16 * i);
             FK_UNROLL for (int h = 0; h < heads; h++) s[h][i] = vfma(x, vset(p[h * FK(split) + j]), s[h][i]);
         }
     FK_UNROLL for (int h = 0; h < heads; h++)
-        FK_UNROLL for (int i = 0; i < nv; i++) vstore(o + h * 256 + 16 * i, s[h][i]);
+        FK_UNROLL for (int i = 0; i < nv; i++) vstore(o + h * FK_HEAD_MAX + 16 * i, s[h][i]);
 }
 
 /// The softmax of one head moves on by one split: scores become weights. Returns by how much what was summed before fades.
@@ -170,16 +170,16 @@ static void FK(paged_row)(const struct FK(paged_job) *job, int64_t t, int64_t g,
     const int64_t d = a->head_dim, group = a->q_heads / a->kv_heads;
     const int64_t last = job->position[t], start = a->window ? fk_max(0, last - a->window + 1) : 0;
     const int32_t *table = job->block_table + job->row_of[t] * a->places;
-    float *kt = scratch, *query = kt + 256 * S, *o = query + T * 256, *scores = o + T * 256;
+    float *kt = scratch, *query = kt + d * S, *o = query + T * FK_HEAD_MAX, *scores = o + T * FK_HEAD_MAX;
     // In turns, so that a group of any size fits the scratch.
     for (int64_t h0 = 0; h0 < group; h0 += T) {
         const int64_t heads = fk_min(T, group - h0);
         float largest[T], total[T] = {0}, fade[P];
-        memset(o, 0, T * 256 * sizeof(float));
+        memset(o, 0, T * FK_HEAD_MAX * sizeof(float));
         for (int64_t h = 0; h < heads; h++) {
             largest[h] = -__builtin_inff();
             const float *from = job->q + t * a->q_stride + (g * group + h0 + h) * d;
-            for (int64_t e = 0; e < d; e++) query[h * 256 + e] = from[e] * a->scale;
+            for (int64_t e = 0; e < d; e++) query[h * FK_HEAD_MAX + e] = from[e] * a->scale;
         }
         for (int64_t j0 = start / S * S; j0 <= last; j0 += S) {
             const int64_t from = fk_max(0, start - j0), to = fk_min(S, last + 1 - j0);
@@ -196,13 +196,13 @@ static void FK(paged_row)(const struct FK(paged_job) *job, int64_t t, int64_t g,
                 }
             }
             int64_t h = 0;
-            for (; h + P <= heads; h += P) FK(paged_heads)(P, job, scores, fade, o + h * 256, query + h * 256, kt, largest + h, total + h, at, from, to, d);
-            if (h < heads) FK(paged_heads)(1, job, scores, fade, o + h * 256, query + h * 256, kt, largest + h, total + h, at, from, to, d);
+            for (; h + P <= heads; h += P) FK(paged_heads)(P, job, scores, fade, o + h * FK_HEAD_MAX, query + h * FK_HEAD_MAX, kt, largest + h, total + h, at, from, to, d);
+            if (h < heads) FK(paged_heads)(1, job, scores, fade, o + h * FK_HEAD_MAX, query + h * FK_HEAD_MAX, kt, largest + h, total + h, at, from, to, d);
         }
         for (int64_t h = 0; h < heads; h++) {
             const vf inverse = vset(1.0f) / vset(total[h]);
             float *out = job->out + t * a->o_stride + (g * group + h0 + h) * d;
-            for (int64_t e = 0; e < d; e += 16) vstore_n(out + e, vload(o + h * 256 + e) * inverse, d - e);
+            for (int64_t e = 0; e < d; e += 16) vstore_n(out + e, vload(o + h * FK_HEAD_MAX + e) * inverse, d - e);
         }
     }
 }
@@ -214,7 +214,7 @@ static void FK(paged_run)(const struct FK(paged_job) *job, int64_t t, int64_t co
     const int64_t d = a->head_dim, group = a->q_heads / a->kv_heads, position = job->position[t], end = position + count;
     const int32_t *table = job->block_table + job->row_of[t] * a->places;
     const fk_attn_shape shape = {.head_dim = d, .q_stride = a->q_stride, .scale = a->scale};
-    float *keys = scratch + FK(attn_lanes_floats), *values = keys + S * 256;
+    float *keys = scratch + FK(attn_lanes_floats), *values = keys + S * d;
     for (int64_t h = g * group; h < (g + 1) * group; h++) {
         struct FK(attn_lanes) x;
         FK(attn_begin)(&x, scratch, job->q + t * a->q_stride + h * d, &shape, count, position);

@@ -343,7 +343,7 @@ static void layers() {
         });
         end();
     }
-    begin("axpby, fill, sums, adamw");
+    begin("axpby, fill, copies of columns, sums, adamw");
     each([](int64_t n, int64_t d, const std::string &shape) {
         const int64_t e = n * d;
         Floats x(e), y(e), out(e), p(e), m(e), v(e), g(e), sum(2 + 2 * fk_sumsq_partials(e)), columns(2 * d);
@@ -355,6 +355,11 @@ static void layers() {
         good(table->fill(out, 2.5f, e, stream), shape);
         reference->fill(out.ref(), 2.5f, e, slow);
         out.equal("fill", shape);
+        for (int64_t part : {d, d / 2}) {
+            good(table->copy_columns(out, x, n, part, d, d, stream), shape);
+            reference->copy_columns(out.ref(), x.ref(), n, part, d, d, slow);
+            out.equal("copy_columns", shape);
+        }
         const fk_adamw step = {1e-3f, 0.9f, 0.95f, 1e-8f, 0.1f, 0.1f, 0.05f, 0.7f};
         good(table->adamw(p, m, v, g, e, &step, stream), shape);
         reference->adamw(p.ref(), m.ref(), v.ref(), g.ref(), e, &step, slow);

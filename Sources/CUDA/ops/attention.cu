@@ -243,7 +243,7 @@ FK_ATTN_KERNELS(256)
 #if !FK_DEVICE_PASS
 static bool fk_attn_bad(const fk_attn_shape *a) {
     if (a->tokens < 0 || a->sequences < 0 || a->kv_heads < 1 || a->q_heads < 1 || a->q_heads % a->kv_heads) return true;
-    if (a->head_dim < 1 || a->head_dim > 256 || a->window < 0) return true;
+    if (a->head_dim < 1 || a->head_dim > FK_HEAD_MAX || a->window < 0) return true;
     return (a->tokens > 0 && a->sequences == 0) || a->q_stride < a->q_heads * a->head_dim || a->kv_stride < a->kv_heads * a->head_dim || a->o_stride < a->q_heads * a->head_dim;
 }
 struct fk_attn_kernels { fk_kernel *fwd, *dq, *dkv; int64_t d; };
@@ -257,6 +257,7 @@ static int64_t fk_attn_blocks(const fk_attn_shape *a) { return a->tokens == 0 ? 
 
 static fk_status fk_attn_fwd_cuda(float *out, float *lse, const float *q, const float *k, const float *v, const int32_t *cu, const fk_attn_shape *a, fk_stream s) {
     if (fk_attn_bad(a)) return FK_BAD_SHAPE;
+    if (a->head_dim > 256) return FK_UNSUPPORTED;
     if (fk_half_takes(a)) return fk_half_fwd(out, lse, q, k, v, cu, a, s);
     const fk_attn_kernels kernels = fk_attn_for(a->head_dim);
     fk_attn_job job = {};
@@ -267,6 +268,7 @@ static fk_status fk_attn_fwd_cuda(float *out, float *lse, const float *q, const 
 static fk_status fk_attn_bwd_cuda(float *dq, float *dk, float *dv, float *delta, const float *dout, const float *q, const float *k, const float *v, const float *out, const float *lse,
                                   const int32_t *cu, const fk_attn_shape *a, fk_stream s) {
     if (fk_attn_bad(a)) return FK_BAD_SHAPE;
+    if (a->head_dim > 256) return FK_UNSUPPORTED;
     const fk_attn_kernels kernels = fk_attn_for(a->head_dim);
     fk_attn_job job = {};
     job.dq = dq, job.dk = dk, job.dv = dv, job.delta = delta, job.dout = dout, job.q = q, job.k = k, job.v = v, job.out = (float *)out, job.lse = (float *)lse, job.cu = cu;

@@ -1,4 +1,4 @@
-// Element by element: filling, scaled sums, sums of squares and of columns, AdamW, and bfloat16 there and back.
+// Element by element: filling, copies of columns, scaled sums, sums of squares and of columns, AdamW, and bfloat16 there and back.
 
 struct fk_element_job {
     float *out, *m, *v;
@@ -27,6 +27,12 @@ FK_KERNEL(fk_axpby_elements, fk_element_job, 256) {
 
 FK_KERNEL(fk_fill_elements, fk_element_job, 256) {
     fk_elements(job.n, [&](int64_t i) { job.out[i] = job.alpha; });
+}
+
+struct fk_columns_job { float *out; const float *x; int64_t n, d, ldo, ldx; };
+
+FK_KERNEL(fk_columns_elements, fk_columns_job, 256) {
+    fk_elements(job.n * job.d, [&](int64_t i) { job.out[i / job.d * job.ldo + i % job.d] = job.x[i / job.d * job.ldx + i % job.d]; });
 }
 
 FK_KERNEL(fk_to_bf16_elements, fk_element_job, 256) {
@@ -95,6 +101,12 @@ static fk_status fk_fill_cuda(float *out, float value, int64_t n, fk_stream s) {
     if (n < 0) return FK_BAD_SHAPE;
     const fk_element_job job = {.out = out, .n = n, .alpha = value};
     return fk_launch(s, fk_fill_elements, fk_ceil(n, fk_element_run), 1, 0, job);
+}
+
+static fk_status fk_copy_columns_cuda(float *out, const float *x, int64_t n, int64_t d, int64_t ldo, int64_t ldx, fk_stream s) {
+    if (n < 0 || d < 0 || ldo < d || ldx < d) return FK_BAD_SHAPE;
+    const fk_columns_job job = {out, x, n, d, ldo, ldx};
+    return fk_launch(s, fk_columns_elements, fk_ceil(n * d, fk_element_run), 1, 0, job);
 }
 
 static fk_status fk_sumsq_cuda(double *out, double *partials, const float *x, int64_t n, fk_stream s) {

@@ -156,7 +156,7 @@ FK_KERNEL(fk_paged_whole, fk_paged_job, 128) {
 #if !FK_DEVICE_PASS
 static bool fk_paged_bad(const fk_paged_shape *a) {
     if (a->tokens < 0 || a->kv_heads < 1 || a->q_heads < 1 || a->q_heads % a->kv_heads) return true;
-    if (a->head_dim < 1 || a->head_dim > 256 || a->block_size < 1 || a->window < 0) return true;
+    if (a->head_dim < 1 || a->head_dim > FK_HEAD_MAX || a->block_size < 1 || a->window < 0) return true;
     return a->blocks < 0 || a->sequences < 0 || a->places < 0 || (a->tokens > 0 && !(a->blocks && a->sequences && a->places));
 }
 
@@ -170,6 +170,7 @@ static fk_status fk_paged_store_cuda(float *kpool, float *vpool, const float *k,
 static fk_status fk_paged_attn_cuda(float *out, const float *q, const float *kpool, const float *vpool, const int32_t *block_table, const int32_t *row_of, const int32_t *position,
                                     const fk_paged_shape *a, fk_stream s) {
     if (fk_paged_bad(a)) return FK_BAD_SHAPE;
+    if (a->head_dim > 256) return FK_UNSUPPORTED;
     if (a->q_stride < a->q_heads * a->head_dim || a->o_stride < a->q_heads * a->head_dim) return FK_BAD_SHAPE;
     fk_paged_job job = {};
     job.out = out, job.q = q, job.k = kpool, job.v = vpool, job.block_table = block_table, job.row_of = row_of, job.position = position, job.trouble = fk_trouble(s), job.a = *a;

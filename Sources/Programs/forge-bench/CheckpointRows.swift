@@ -27,7 +27,7 @@ func checkpointRows(_ bench: Bench) throws {
     try Durable.replace(Path.join(ours, "params.json"), with: Array(try config.params().text.utf8))
 
     func pass(_ weights: ModelWeights, _ use: ([UInt8]) throws(Fault) -> Void) throws -> Double {
-        let seconds = try Bench.seconds { for at in stride(from: 0, to: weights.count, by: piece) { try use(weights.bytes(at..<min(at + piece, weights.count))) } }
+        let seconds = try Bench.seconds { for at in stride(from: 0, to: weights.count, by: piece) { try use(try weights.bytes(at..<min(at + piece, weights.count))) } }
         return Double(weights.count) / 1e6 / seconds
     }
     var exporting: [Double] = []

@@ -2,7 +2,7 @@
 """Golden vectors for the decoder, from torch and transformers with small random configurations.
 
     pip install torch transformers peft safetensors      (made with torch 2.15.0, transformers 5.23.0, peft 0.21.2, safetensors 0.8.0;
-                                                          mixtral-*, mixture-* and decoder-ministral with torch 2.13.0)
+                                                          mixtral-*, mixture-* and decoder-ministral with torch 2.13.0, mistral4-* with torch 2.13.0 and transformers 5.24.0)
     python3 Tests/Fixtures/compute/make.py
 
 Weights are float32; the reference runs in float64, so that a difference measures our error alone. Each file holds the
@@ -11,6 +11,8 @@ log-likelihood (`loss`) and its gradient by every parameter (`grad.*`); `__metad
 transformers wrote. Packed sequences are run one by one and their losses added: that is what packing must equal.
 Mixtral's parameters and gradients both go through save_pretrained, so that names and splits are those of its files; with
 the balancing loss the loss is the mean over targets plus the coefficient times `balance`, over all sequences' tokens.
+mistral4-*: transformers raises every score by YaRN's magnitude squared; the checkpoints were trained without, so the scale is set to 1/√d where
+`apply_scale` is not true (docs/formats/checkpoints.md).
 adapter-* are frozen decoders with PEFT's adapters beside them (`param.base_model.*`, `grad.base_model.*`, named as PEFT's files name them).
 mixture-* are single layers with a shared expert under an output projection: scaled softmax routing (Mistral 4), and sigmoid
 scores with a bias that only chooses (DeepSeek-V3).
@@ -20,7 +22,7 @@ from peft import LoraConfig, get_peft_model, get_peft_model_state_dict
 from safetensors.torch import load_file, save_file
 from transformers import Ministral3Config, Ministral3ForCausalLM, MinistralConfig, MinistralForCausalLM, MistralConfig, MistralForCausalLM, MixtralConfig, MixtralForCausalLM
 from transformers.models.deepseek_v3.modeling_deepseek_v3 import DeepseekV3Config, DeepseekV3MoE
-from transformers.models.mistral4.modeling_mistral4 import Mistral4Config, Mistral4MoE
+from transformers.models.mistral4.modeling_mistral4 import Mistral4Config, Mistral4ForCausalLM, Mistral4MoE
 from transformers.models.mixtral.modeling_mixtral import load_balancing_loss_func
 
 here = pathlib.Path(__file__).parent
@@ -131,6 +133,32 @@ for name, (changes, lengths) in cases.items():
         for parameter in model.parameters(): parameter.copy_(parameter.grad)
     tensors |= {"grad." + k: v for k, v in as_saved(model).items()}
     save(f"mixtral-{name}", tensors | batch | {"balance": balance.detach().float()[None]}, loss, config)
+
+latent = dict(vocab_size=29, hidden_size=16, intermediate_size=24, moe_intermediate_size=10, num_hidden_layers=2, num_attention_heads=3, num_key_value_heads=3,
+              n_routed_experts=5, n_shared_experts=1, num_experts_per_tok=2, kv_lora_rank=12, q_lora_rank=8, qk_rope_head_dim=8, qk_nope_head_dim=6, v_head_dim=10,
+              max_position_embeddings=128, bos_token_id=1, eos_token_id=2, pad_token_id=None, attn_implementation="eager", experts_implementation="eager")
+longer = {**stretch, "mscale": 1.0, "mscale_all_dim": 1.0, "llama_4_scaling_beta": 0.1}
+cases = {
+    "plain": (dict(), dict(), [40]),
+    "packed": (dict(q_lora_rank=None, qk_rope_head_dim=16, qk_nope_head_dim=4, v_head_dim=18, n_shared_experts=2, routed_scaling_factor=1.7, num_experts_per_tok=3),
+               dict(apply_scale=False), [7, 1, 90]),
+    "raised": (dict(num_attention_heads=4, num_key_value_heads=4, kv_lora_rank=16), dict(apply_scale=True), [66, 33]),
+}
+for name, (changes, rope, lengths) in cases.items():
+    torch.manual_seed(20261127)
+    config = Mistral4Config(**{**latent, **changes}, rope_parameters={**longer, **rope})
+    model = Mistral4ForCausalLM(config).float()
+    randomise(model)
+    for layer in model.model.layers:
+        if not rope.get("apply_scale"): layer.self_attn.scaling = config.qk_head_dim ** -0.5
+    tensors = {"param." + k: v for k, v in as_saved(model).items()}
+    model = model.double().eval()
+    batch, _, loss = packed(model, config.vocab_size, lengths)
+    loss.backward()
+    with torch.no_grad():
+        for parameter in model.parameters(): parameter.copy_(parameter.grad)
+    tensors |= {"grad." + k: v for k, v in as_saved(model).items()}
+    save(f"mistral4-{name}", tensors | batch, loss, config)
 
 layers = {
     "mistral4": (Mistral4Config, Mistral4MoE, dict(routed_scaling_factor=1.7)),

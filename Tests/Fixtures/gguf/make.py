@@ -17,7 +17,12 @@ from safetensors.numpy import save_file
 here = pathlib.Path(__file__).parent
 random = np.random.default_rng(20261125)
 # Where the half-precision numbers of a block stand.
-halves = {T.Q8_0: [0], T.Q4_0: [0], T.Q4_K: [0, 2], T.Q5_K: [0, 2], T.Q6_K: [208]}
+halves = {
+    T.Q8_0: [0], T.Q4_0: [0], T.Q4_1: [0, 2], T.Q5_0: [0], T.Q5_1: [0, 2], T.Q2_K: [80, 82], T.Q3_K: [108], T.Q4_K: [0, 2], T.Q5_K: [0, 2], T.Q6_K: [208], T.IQ4_NL: [0], T.IQ4_XS: [0],
+}
+kinds = (
+    T.F32, T.F16, T.BF16, T.Q8_0, T.Q4_0, T.Q4_K, T.Q5_K, T.Q6_K, T.Q4_1, T.Q5_0, T.Q5_1, T.Q2_K, T.Q3_K, T.IQ4_NL, T.IQ4_XS, T.MXFP4, T.NVFP4,
+)
 writer, expected = GGUFWriter(here / "types.gguf", "mistral"), {}
 writer.add_uint32("mistral.context_length", 512)
 writer.add_float32("mistral.rope.freq_base", 10000.0)
@@ -25,7 +30,7 @@ writer.add_bool("mistral.tied", True)
 writer.add_array("tokenizer.ggml.tokens", ["<s>", "Grüße", ""])
 writer.add_array("tokenizer.ggml.scores", [0.5, -1.0])
 writer.add_int64("mistral.negative", -(2**40))
-for kind in (T.F32, T.F16, T.BF16, T.Q8_0, T.Q4_0, T.Q4_K, T.Q5_K, T.Q6_K):
+for kind in kinds:
     numbers, size = gguf.GGML_QUANT_SIZES[kind]
     rows, blocks = 3, 5 if numbers == 1 else 2
     if kind == T.F32:
