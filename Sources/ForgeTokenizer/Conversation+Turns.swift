@@ -33,7 +33,7 @@ extension Conversation {
     /// alone, or nowhere up to version 3.
     func turns(for version: ChatTemplate.Version) throws(Fault) -> [Turn] {
         let chunkJoin = version >= .v15 ? "" : Conversation.join
-        var turns: [Turn] = [], from = messages.startIndex, calls: [[UInt8]] = []
+        var turns: [Turn] = [], from = messages.startIndex, places: [[UInt8]: Int] = [:]
         while from < messages.endIndex {
             let role = messages[from].role, weight = messages[from].weight
             let to = messages[from...].firstIndex { $0.role != role || $0.weight != weight } ?? messages.endIndex
@@ -45,14 +45,14 @@ extension Conversation {
             case .user: turns.append(Turn(index: from, message: ChatMessage(.user, Conversation.merged(group, chunkJoin))))
             case .assistant:
                 let turn = try assistant(group, at: from, chunkJoin, version)
-                calls = turn.message.calls.map { Array(($0.id ?? "").utf8) }
+                places = Dictionary(turn.message.calls.enumerated().map { (Array(($1.id ?? "").utf8), $0) }, uniquingKeysWith: max)
                 turns.append(turn)
             case .tool:
                 var results: [(place: Int, turn: Turn)] = []
                 for (i, message) in group.enumerated() {
                     var result = message
                     result.chunks = Conversation.merged([message], chunkJoin)
-                    let place = version >= .v11 ? calls.lastIndex(of: Array((message.callID ?? "").utf8)) ?? calls.count : 0
+                    let place = version >= .v11 ? places[Array((message.callID ?? "").utf8)] ?? places.count : 0
                     results.append((place * group.count + i, Turn(index: from + i, message: result)))
                 }
                 turns += results.sorted { $0.place < $1.place }.map(\.turn)

@@ -70,33 +70,21 @@ import Testing
         func read(_ name: String) throws -> [UInt8] { try Array(#require(FileManager.default.contents(atPath: "\(folder)/\(name)"))) }
         let bytes = try read("cases.json"), tokenizer = try Tokenizer(tekken: read("tekken.json"))
         let items = try JSONDecoder().decode([Case].self, from: Data(bytes)), raw = try #require(try JSON.parse(bytes, limits: .init(bytes: 1 << 28)).array)
+        var models: [ChatTemplate: Tokenizer] = [:]
+        for template in ChatTemplate.allCases where template.usesPieces { models[template] = try Tokenizer(sentencePiece: read("\(template.rawValue).model")) }
         var out: [JSON] = []
         for (item, json) in zip(items, raw) {
             do {
                 let pieces = try ChatGoldenTests.pieces(item, try json["rule"].flatMap { try ModelSettingsRule(tekken: ["model_settings_builder": $0]) })
-                if item.template.usesPieces {
-                    out.append(["pieces": .array(pieces.map(\.json))])
-                } else {
-                    let tokens = try ChatTokens(pieces, tokenizer)
-                    out.append([
-                        "ids": .array(tokens.tokens.map { .int(Int64($0)) }),
-                        "spoken": .array(tokens.spoken.map { [.int(Int64($0.lowerBound)), .int(Int64($0.upperBound))] }),
-                    ])
-                }
+                let tokens = try ChatTokens(pieces, item.template.usesPieces ? #require(models[item.template]) : tokenizer)
+                out.append([
+                    "ids": .array(tokens.tokens.map { .int(Int64($0)) }),
+                    "spoken": .array(tokens.spoken.map { [.int(Int64($0.lowerBound)), .int(Int64($0.upperBound))] }),
+                ])
             } catch {
                 out.append(["refused": .string("\(error)")])
             }
         }
         try Data(JSON.array(out).text.utf8).write(to: URL(filePath: "\(folder)/out.json"))
-    }
-}
-
-extension ChatPiece {
-    fileprivate var json: JSON {
-        switch kind {
-        case .control(let name): ["control", .string(name), .bool(isSpoken)]
-        case .text(let text): ["text", .string(text), .bool(isSpoken)]
-        case .infill(let text): ["infill", .string(text), .bool(isSpoken)]
-        }
     }
 }
