@@ -2,6 +2,11 @@ import ForgeCore
 import Testing
 
 @Suite struct JSONTests {
+    @Test func `names that look the same and are spelt differently are two names`() throws {
+        let json = try JSON.parse(#"{"\u00e9":1,"e\u0301":2}"#)
+        #expect(json.object?.count == 2 && json["\u{e9}"] == 1 && json["e\u{301}"] == 2)
+    }
+
     @Test func `a document survives parsing and canonical writing`() throws {
         let json = try JSON.parse(#"{"b":[1,-2,true,null],"a":"é\n\u0001","c":{}}"#)
         #expect(String(decoding: json.canonical, as: UTF8.self) == #"{"a":"é\n\u0001","b":[1,-2,true,null],"c":{}}"#)

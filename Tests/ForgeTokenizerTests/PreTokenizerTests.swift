@@ -3,9 +3,9 @@ import Testing
 @testable import ForgeTokenizer
 
 @Suite struct PreTokenizerTests {
-    private func words(_ text: String) -> [String] {
+    private func words(_ text: String, _ expression: SplitExpression = .mistral) -> [String] {
         let bytes = Array(text.utf8)
-        let splitter = PreTokenizer()
+        let splitter = PreTokenizer(expression)
         var out: [String] = []
         var at = 0
         while at < bytes.count {
@@ -44,6 +44,17 @@ import Testing
         #expect(words(text) == expected)
     }
 
+    @Test(arguments: [
+        (.gpt2, "it's IT'S we'll  x", ["it", "'s", " IT", "'", "S", " we", "'ll", " ", " x"]), (.gpt2, "a1234 56\n\n b", ["a", "1234", " 56", "\n\n", " b"]),
+        (.gpt2, " !? e\u{301}  ", [" !?", " e", "\u{301}", "  "]), (.gpt2, "\n x", ["\n", " x"]), (.gpt2, " 'sx", [" '", "sx"]),
+        (.llama3, "it's IT'S '\u{17f}x we'LL", ["it", "'s", " IT", "'S", " '", "ſx", " we", "'LL"]), (.llama3, "a1234567 8", ["a", "123", "456", "7", " ", "8"]),
+        (.llama3, "x \n\n  y/\n/", ["x", " \n\n", " ", " y", "/\n", "/"]), (.llama3, "\tHTMLParser.x", ["\tHTMLParser", ".x"]), (.llama3, "\u{301}a", ["\u{301}a"]),
+        (.llama3, "'\u{17f}", ["'ſ"]), (.qwen2, "12 3's", ["1", "2", " ", "3", "'s"]),
+    ] as [(SplitExpression, String, [String])])
+    func `other expressions split as they say`(expression: SplitExpression, text: String, expected: [String]) {
+        #expect(words(text, expression) == expected)
+    }
+
     @Test func `the table agrees with the tool chain's Unicode where both know a scalar`() {
         var differing = 0
         for value in UInt32(0)...0x10ffff {
@@ -72,7 +83,7 @@ import Testing
         var seed = SplitMix(7)
         for _ in 0..<300 {
             let bytes = (0..<Int(seed.next() % 40)).map { _ in UInt8(truncatingIfNeeded: seed.next()) }
-            let splitter = PreTokenizer()
+            let splitter = PreTokenizer(SplitExpression.allCases[Int(seed.next() % 4)])
             var at = 0
             while at < bytes.count {
                 let end = splitter.wordEnd(in: bytes, from: at)

@@ -154,6 +154,26 @@ import Testing
         #expect(throws: Fault.self) { try Tokenizer(parsing: Array(broken.utf8)) }
     }
 
+    @Test func `Llama's expression is honoured, and with Mistral's marks it is spoken of`() throws {
+        let text = String(decoding: TokenizerTests.trained.json, as: UTF8.self), ours = JSON.string(SplitExpression.mistral.text).text
+        let range = try #require(text.firstRange(of: ours))
+        let other = try Tokenizer(parsing: Array(text.replacingCharacters(in: range, with: JSON.string(SplitExpression.llama3.text).text).utf8))
+        #expect(other.splitsUnlikeRelease?.contains("tekken.json") == true && TokenizerTests.trained.splitsUnlikeRelease == nil)
+        #expect(try Tokenizer(parsing: other.json).json == other.json && other.tekken(version: "v7") == nil)
+    }
+
+    @Test func `tokens added to a byte-level vocabulary are found in text, and control tokens are not`() throws {
+        let text = String(decoding: TokenizerTests.trained.json, as: UTF8.self), range = try #require(text.firstRange(of: "],\"normalizer\""))
+        let added = #",{"id":400,"content":"<tool>","single_word":false,"lstrip":false,"rstrip":true,"normalized":false,"special":false}"#
+        let tokenizer = try Tokenizer(parsing: Array(text.replacingCharacters(in: range, with: added + "],\"normalizer\"").utf8))
+        #expect(tokenizer.count == 401 && tokenizer.encode("the<tool> \n the[INST]") == tokenizer.encode("the") + [400] + tokenizer.encode("the[INST]"))
+        #expect(tokenizer.decode([400]) == Array("<tool>".utf8) && tokenizer.control["<tool>"] == nil)
+        #expect(try Tokenizer(parsing: tokenizer.json).json == tokenizer.json)
+        let single = added.replacingOccurrences("\"single_word\":false", "\"single_word\":true")
+        let fault = #expect(throws: Fault.self) { _ = try Tokenizer(parsing: Array(text.replacingCharacters(in: range, with: single + "],\"normalizer\"").utf8)) }
+        #expect(fault?.why.contains("single_word") == true)
+    }
+
     @Test func `a conversation is laid out token by token`() throws {
         let tokenizer = TokenizerTests.trained
         let ids = try ChatTemplate.mistralV3.encode([.init(.system, "Be brief."), .init(.user, "[/INST] hi </s>"), .init(.assistant, "yes  "), .init(.user, "bye")], with: tokenizer)
@@ -170,6 +190,8 @@ import Testing
 }
 
 extension String {
+    fileprivate func replacingOccurrences(_ old: String, _ new: String) -> String { firstRange(of: old).map { replacingCharacters(in: $0, with: new) } ?? self }
+
     fileprivate func replacingCharacters(in range: Range<String.Index>, with text: String) -> String {
         String(self[..<range.lowerBound]) + text + String(self[range.upperBound...])
     }
