@@ -8,6 +8,8 @@ struct Lexicon: Sendable {
 
     /// Longer strings are refused by who reads them, so that a place of the text is looked at in bounded time.
     static let longest = 256
+    /// So are more bytes of strings than this in all: each may cost a node of the trie.
+    static let bytesMax = 1 << 20
 
     /// Of two equal strings the first keeps its number.
     /// - Precondition: `text` is not empty.

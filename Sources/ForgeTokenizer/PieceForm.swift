@@ -118,7 +118,16 @@ struct PieceForm: Sendable, Hashable {
         var out: [UInt8] = []
         out.reserveCapacity(text.count + text.count / 3 + 3)
         if prefixed { out += blank }
-        for byte in text { if blanks, byte == UInt8(ascii: " ") { out += blank } else { out.append(byte) } }
+        for byte in text {
+            if blanks, byte == UInt8(ascii: " ") {
+                // One by one: appending an array costs more than its three bytes.
+                out.append(blank[0])
+                out.append(blank[1])
+                out.append(blank[2])
+            } else {
+                out.append(byte)
+            }
+        }
         return out
     }
 

@@ -51,6 +51,7 @@ extension Tokenizer {
                 added.append(entry)
                 if entry.isControl { control[entry.content] = entry.token }
             }
+            guard contents.reduce(0, { $0 + $1.count }) <= Lexicon.bytesMax else { throw Tokenizer.refusal("its added tokens are longer than 1 MiB together") }
             let total = max(vocabulary.count, Int(ids.max() ?? -1) + 1)
             guard total <= 1 << 20 else { throw Tokenizer.refusal("it has more than 1048576 tokens") }
             names = Array(repeating: nil, count: total)

@@ -100,6 +100,7 @@ private struct PieceTable {
             }
         }
         guard unknown != nil else { throw refuse("it has no unknown piece") }
+        guard kept.reduce(0, { $0 + $1.text.count }) <= Lexicon.bytesMax else { throw refuse("its user-defined pieces are longer than 1 MiB together") }
         if model.byteFallback {
             let byValue = Dictionary(byteValues.map { ($1, $0) }, uniquingKeysWith: { a, _ in a })
             guard byValue.count == 256 else { throw refuse("it falls back to bytes and lacks some of the 256") }

@@ -22,14 +22,17 @@ enum UTF8Form {
 
     /// The bytes with U+FFFD for each that belongs to no well-formed sequence.
     static func repaired(_ bytes: [UInt8]) -> [UInt8] {
-        var out: [UInt8] = [], at = 0
-        out.reserveCapacity(bytes.count)
+        var out: [UInt8] = [], taken = 0, at = 0
         while at < bytes.count {
             let count = bytes[at] < 0x80 ? 1 : sequenceCount(bytes, at)
-            if count == 0 { out += replacement } else { out += bytes[at..<(at + count)] }
+            if count == 0 {
+                out += bytes[taken..<at]
+                out += replacement
+                taken = at + 1
+            }
             at += max(count, 1)
         }
-        return out
+        return taken == 0 ? bytes : out + bytes[taken...]
     }
 
     /// How many bytes at the end of `bytes` could still become one scalar: they begin a well-formed sequence that is not yet complete.
