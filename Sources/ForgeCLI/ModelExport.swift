@@ -177,6 +177,7 @@ final class ModelReceiver: Sendable {
         if let tekken = tokenizer.tekken(version: (generation.chatTemplate.flatMap(ChatTemplate.init) ?? .mistralV7).version.name) {
             try Durable.create(Path.join(directory, "tekken.json"), with: tekken)
         }
+        if let pieces = tokenizer.sentencePiece { try Durable.create(Path.join(directory, "tokenizer.model"), with: pieces) }
         for file in ModelFile.allCases where file != .tokenizer { try Durable.remove(Path.join(directory, file.rawValue)) }
     }
 }

@@ -25,6 +25,11 @@ package struct Checkpoint: Sendable {
         package enum Form: Sendable { case tekken, sentencePiece, huggingFace }
         package let name: String
         package let form: Form
+
+        package init(name: String, form: Form) {
+            self.name = name
+            self.form = form
+        }
     }
 
     /// - Parameters:

@@ -19,6 +19,8 @@ package actor Engine {
     private let model: any StepModel
     /// The bytes of a token's text; empty for tokens that have none.
     private let bytes: @Sendable (TokenID) -> [UInt8]
+    /// The same of the first token that has some, where it opens a text.
+    private let opening: @Sendable (TokenID) -> [UInt8]
     private var scheduler: Scheduler
     private var sequences: [SequenceID: Sequence] = [:]
     private var nextNumber: UInt64 = 0
@@ -34,11 +36,14 @@ package actor Engine {
         var known: [TokenID]
         var text: TextStream
         var started = false
+        /// Until a token with text has come.
+        var opensText: Bool
         var drawn: Int { known.count - request.prompt.count }
     }
 
     package init(
-        _ model: sending any StepModel, limits: Scheduler.Limits = .init(), label: String = "forge.engine", bytes: @escaping @Sendable (TokenID) -> [UInt8]
+        _ model: sending any StepModel, limits: Scheduler.Limits = .init(), label: String = "forge.engine", opening: (@Sendable (TokenID) -> [UInt8])? = nil,
+        bytes: @escaping @Sendable (TokenID) -> [UInt8]
     ) {
         thread = EngineThread(label: label)
         var limits = limits
@@ -50,6 +55,7 @@ package actor Engine {
         self.scheduler = scheduler
         self.model = model
         self.bytes = bytes
+        self.opening = opening ?? bytes
     }
 
     /// Takes a request.
@@ -87,7 +93,7 @@ package actor Engine {
         }
         sequences[id] = Sequence(
             request: request, tokensMax: min(request.tokensMax, context - request.prompt.count), events: events, known: request.prompt,
-            text: TextStream(stops: request.stops))
+            text: TextStream(stops: request.stops), opensText: request.opensText)
         scheduler.handle(.arrived(id, promptTokens: request.prompt.count))
         counters.update { $0.promptTokens += UInt64(request.prompt.count) }
         publish()
@@ -159,7 +165,8 @@ package actor Engine {
         sequence.known.append(token)
         counters.update { $0.drawnTokens += 1 }
         let ended = request.ends.contains(token)
-        let text = ended ? "" : sequence.text.append(bytes(token))
+        let spelt = bytes(token), text = ended ? "" : sequence.text.append(sequence.opensText ? opening(token) : spelt)
+        if !spelt.isEmpty { sequence.opensText = false }
         if let top = request.logprobs {
             let (chosen, others) = Sampler.logprobs(logits, token: token, top: top)
             sequence.events.yield(.token(DrawnToken(token: token, text: text, logprob: chosen, top: others)))

@@ -12,9 +12,11 @@ package struct Generation: Hashable, Sendable {
     package var ends: Set<TokenID>
     /// nil: no log-probabilities; 0: of each drawn token; n: of the n most probable too.
     package var logprobs: Int?
+    /// Whether the answer is a text of its own, and not the rest of one: it then lacks a blank that its tokenizer puts before every text.
+    package var opensText: Bool
 
     package init(
-        prompt: [TokenID], tokensMax: Int, sampling: Sampling = Sampling(), stops: [String] = [], ends: Set<TokenID> = [], logprobs: Int? = nil
+        prompt: [TokenID], tokensMax: Int, sampling: Sampling = Sampling(), stops: [String] = [], ends: Set<TokenID> = [], logprobs: Int? = nil, opensText: Bool = false
     ) {
         self.prompt = prompt
         self.tokensMax = tokensMax
@@ -22,6 +24,7 @@ package struct Generation: Hashable, Sendable {
         self.stops = stops
         self.ends = ends
         self.logprobs = logprobs
+        self.opensText = opensText
     }
 
     package static let stopsMax = 16

@@ -153,13 +153,16 @@ package struct Inference: Sendable {
 }
 
 extension InferenceRequest {
+    /// An answer in a conversation does, unless it goes on where the assistant stopped.
+    private var opensText: Bool { if case .messages(let turns) = input { turns.last?.role != "assistant" } else { false } }
+
     /// One for each choice: they share prompt and seed.
     func generations(_ prompt: [Token], _ model: LoadedModel, seed: Int64) -> [Generation] {
         (0..<n).map { choice in
             Generation(
                 prompt: prompt, tokensMax: model.tokensMax(self),
                 sampling: Sampling(temperature: temperature, topK: topK, topP: topP, seed: UInt64(bitPattern: seed), choice: choice), stops: stop, ends: model.ends,
-                logprobs: logprobs)
+                logprobs: logprobs, opensText: opensText)
         }
     }
 }

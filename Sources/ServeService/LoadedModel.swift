@@ -107,7 +107,12 @@ package final class LoadedModel: Sendable {
         let affordable = Int(settings.cache.count / ForwardPass.blockBytes(config, blockSize: settings.blockSize).count)
         let blocks = max(perContext, min(affordable, perContext * limits.sequencesMax))
         let pass = try ForwardPass(packed, on: device, blocks: blocks, blockSize: settings.blockSize, limits: limits)
-        return Engine(pass, limits: limits) { Array(tokenizer.bytes(of: $0)) }
+        return Engine(
+            pass, limits: limits,
+            opening: { token in
+                var prefix = PrefixRule(tokenizer)
+                return Array(prefix.bytes(of: token))
+            }) { Array(tokenizer.bytes(of: $0)) }
     }
 
     /// One parameter out of the file; bf16 widens exactly.

@@ -103,6 +103,39 @@ private let families = [("mistral", "decoder-plain"), ("ministral", "decoder-min
         #expect(fault?.why.contains("is missing") == true)
     }
 
+    @Test func `of a model of images and text the decoder of text comes in where that is asked for`() throws {
+        let golden = try Golden("decoder-plain"), plain = try Scratch(), wanted = try whole(try Checkpoint(try plain.huggingFace(golden)))
+        var text = try #require(golden.config.object)
+        text["bos_token_id"] = nil
+        for (inside, head) in [("model.language_model.", "lm_head."), ("language_model.model.", "language_model.lm_head.")] {
+            let scratch = try Scratch(), eye: (name: String, shape: Shape, bytes: [UInt8]) = ("\(inside == "model.language_model." ? "model." : "")vision_tower.patch_conv.weight", [1], [0, 0, 0, 0])
+            let wrapped = golden.tensors.map { ($0.name.hasPrefix("model.") ? inside + $0.name.dropFirst(6) : head + $0.name.dropFirst(8), $0.shape, $0.bytes) } + [eye]
+            _ = try scratch.huggingFace(golden, tensors: wrapped)
+            try scratch.write("config.json", JSON.object(["model_type": "mistral3", "bos_token_id": 1, "text_config": .object(text), "vision_config": ["hidden_size": 4]]).text)
+            let folder = try CheckpointFolder(scratch.path), checkpoint = try Checkpoint(folder, textOnly: true)
+            #expect(try whole(checkpoint) == wanted && checkpoint.config.bos == 1)
+            #expect { try Checkpoint(folder) } throws: { ($0 as? Fault)?.remedy.contains("--text-only") == true }
+        }
+        #expect { try Checkpoint(try CheckpointFolder(plain.path), textOnly: true) } throws: { ($0 as? Fault)?.why.contains("nothing but text") == true }
+        let native = try Scratch()
+        _ = try native.native("ministral3")
+        var params = try #require(try JSON.parse(try Fixture.bytes("checkpoint/ministral3/params.json")).object)
+        params["vision_encoder"] = ["hidden_size": 4]
+        try native.write("params.json", JSON.object(params).text)
+        let folder = try CheckpointFolder(native.path), other = try Scratch()
+        #expect { try Checkpoint(folder) } throws: { ($0 as? Fault)?.remedy.contains("--text-only") == true }
+        #expect(try whole(try Checkpoint(folder, textOnly: true)) == whole(try Checkpoint(try other.native("ministral3"))))
+    }
+
+    @Test func `Mistral's own tokenizers come before Hugging Face's, and of several the last`() throws {
+        let scratch = try Scratch()
+        _ = try scratch.huggingFace(try Golden("decoder-plain"))
+        for (name, form) in [("tokenizer.json", Checkpoint.TokenizerFile.Form.huggingFace), ("tokenizer.model", .sentencePiece), ("tokenizer.model.v2", .sentencePiece), ("tokenizer.model.v7m1", .sentencePiece), ("tekken.json", .tekken)] {
+            try scratch.write(name, "{}")
+            #expect(try Checkpoint(try CheckpointFolder(scratch.path)).tokenizer == .init(name: name, form: form))
+        }
+    }
+
     @Test func `any bytes of the file are those of the whole`() throws {
         let scratch = try Scratch(), checkpoint = try Checkpoint(try scratch.native("mistral")), bytes = try whole(checkpoint)
         var random = SeededGenerator(seed: 3)

@@ -63,6 +63,15 @@ private func collect(_ stream: AsyncStream<TokenEvent>) async -> Answer {
 private func ids(_ text: String) -> [TokenID] { text.utf8.map { TokenID($0) } }
 
 @Suite struct EngineTests {
+    @Test func `the blank that a tokenizer puts before a text is none of an answer that is a text of its own`() async throws {
+        // Token 98 has no text, as a control token.
+        let engine = Engine(Counting(), limits: .init(tokensPerStep: 16), opening: { [UInt8(truncatingIfNeeded: $0)] }) { $0 == 98 ? [] : [0x20, UInt8(truncatingIfNeeded: $0)] }
+        var request = Generation(prompt: [97], tokensMax: 4, sampling: Sampling(temperature: 0))
+        #expect(try await collect(engine.submit(request)).text == " c d e")
+        request.opensText = true
+        #expect(try await collect(engine.submit(request)).text == "c d e")
+    }
+
     @Test func `a request is answered up to its limit`() async throws {
         let answer = await collect(try await engine().submit(Generation(prompt: ids("a"), tokensMax: 3, sampling: Sampling(temperature: 0))))
         #expect(answer == Answer(tokens: ids("bcd"), text: "bcd", finish: .length, drawn: 3))
