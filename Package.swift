@@ -75,7 +75,7 @@ let package = Package(
 
         // 2 speak
         library("ForgeTemplate", ["ForgeCore"]),
-        library("ForgeInference", ["ForgeCore", "ForgeTensor", "ForgeModel", "ForgeTokenizer"]),
+        library("ForgeInference", ["ForgeCore", "ForgeTensor", "ForgeModel", "ForgeTemplate", "ForgeTokenizer"]),
 
         // 2 keep
         library("ForgeArtifact", ["ForgeCore", "ForgeOS", "ForgeCrypto", "ForgeBlocks"]),

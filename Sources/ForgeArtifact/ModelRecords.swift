@@ -66,30 +66,36 @@ package struct CodeRecord: Sendable, Hashable {
 package struct GenerationRecord: Sendable, Hashable {
     /// The chat template's name, such as `mistral-v3`; nil for a model that only continues text.
     package let chatTemplate: String?
+    /// The text of a template that came with the model, where the name is `jinja`.
+    package let template: String?
     package let contextLength: Int
     package let endOfText: Int
     /// What operands of matrix products were rounded to while it was trained: `f32` or `bf16`. Computed in it, answers are those of the training pass.
     package let precision: String
 
-    package init(chatTemplate: String?, contextLength: Int, endOfText: Int, precision: String) {
+    package init(chatTemplate: String?, template: String? = nil, contextLength: Int, endOfText: Int, precision: String) {
         self.chatTemplate = chatTemplate
+        self.template = template
         self.contextLength = contextLength
         self.endOfText = endOfText
         self.precision = precision
     }
 
     package var encoded: [UInt8] {
-        JSON.object([
+        var members: JSON.Object = [
             "chatTemplate": chatTemplate.map { .string($0) } ?? .null, "contextLength": .int(Int64(contextLength)), "endOfText": .int(Int64(endOfText)),
             "precision": .string(precision),
-        ]).canonical
+        ]
+        if let template { members["template"] = .string(template) }
+        return JSON.object(members).canonical
     }
 
     package init(parsing bytes: [UInt8]) throws(Fault) {
         guard let json = try? JSON.parse(bytes), let length = json["contextLength"]?.int, (1...(1 << 30)).contains(length), let end = json["endOfText"]?.int,
             (0...(1 << 30)).contains(end), let template = json["chatTemplate"], template == .null || template.string != nil,
-            let precision = json["precision"]?.string, ["f32", "bf16"].contains(precision)
+            let precision = json["precision"]?.string, ["f32", "bf16"].contains(precision), (json["template"] != nil) == (template.string == "jinja"),
+            json["template"].map({ $0.string != nil }) ?? true
         else { throw Fault(.request, "model.generation", "cannot read `generation.json`", why: "it lacks a context length, an end of text, a chat template or a precision") }
-        self.init(chatTemplate: template.string, contextLength: Int(length), endOfText: Int(end), precision: precision)
+        self.init(chatTemplate: template.string, template: json["template"]?.string, contextLength: Int(length), endOfText: Int(end), precision: precision)
     }
 }

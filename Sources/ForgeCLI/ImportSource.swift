@@ -85,4 +85,27 @@ enum ImportSource {
             return tokenizer
         }
     }
+
+    /// The chat template that came with it: text, run by nobody before it was read as one of our language.
+    /// - Throws: `.request` if there is none.
+    func chatTemplate() throws(Fault) -> String {
+        func fault(_ why: String) -> Fault {
+            Fault(.request, "cli.chat_template", "there is no chat template to take", why: why, remedy: "name one of Mistral's formats, or leave `--chat-template` out")
+        }
+        switch self {
+        case .file(let model, _):
+            guard let template = model.chatTemplate else { throw fault("the file has no `tokenizer.chat_template`") }
+            return template
+        case .folder(let checkpoint):
+            let folder = checkpoint.folder
+            if folder.has("chat_template.jinja") {
+                guard let text = String(validating: try folder.read("chat_template.jinja", limit: .mib(1)), as: UTF8.self) else { throw fault("`chat_template.jinja` is not UTF-8") }
+                return text
+            }
+            guard folder.has("tokenizer_config.json"), let template = try folder.json("tokenizer_config.json", limit: .mib(16))["chat_template"]?.string else {
+                throw fault("the folder has neither `chat_template.jinja` nor a text of that name in `tokenizer_config.json`")
+            }
+            return template
+        }
+    }
 }

@@ -3,6 +3,7 @@ internal import ForgeArtifact
 internal import ForgeCheckpoint
 internal import ForgeCore
 internal import ForgeCrypto
+internal import ForgeInference
 internal import ForgeModel
 internal import ForgeOS
 internal import ForgeTokenizer
@@ -21,7 +22,7 @@ extension ModelCommand {
         @Argument(help: "The folder with config.json or params.json, or the .gguf file.") var path: String
         @Option(name: .long, help: "The model's name: a-z 0-9 . -") var name: String
         @Option(name: .long, help: "Where the folder has both: hugging-face or native.") var layout: String?
-        @Option(name: .long, help: "How conversations are laid out; left out, the model only continues text. One of: \(ChatTemplate.allCases.map(\.rawValue).joined(separator: ", ")).")
+        @Option(name: .long, help: "How conversations are laid out; left out, the model only continues text. One of: \(ChatTemplate.allCases.map(\.rawValue).joined(separator: ", ")); or jinja, for the template that came with it.")
         var chatTemplate: String?
         @Option(name: .long, help: "How long a text it is served with may get, in tokens; left out, as long as it was made for. Memory for one such text is taken when it is loaded.")
         var context: Int?
@@ -34,8 +35,7 @@ extension ModelCommand {
         func run() async throws {
             let source = try ImportSource(try Path.absolute(path), layout: try ModelCommand.chosen(layout, "--layout"), textOnly: textOnly)
             var model = try ImportedModel(
-                source, try source.tokenizer(asWritten: tokenizerAsWritten), chatTemplate: try ModelCommand.chosen(chatTemplate, "--chat-template"), context: context, scores: scores,
-                textOnly: textOnly)
+                source, try source.tokenizer(asWritten: tokenizerAsWritten), chatTemplate: chatTemplate, context: context, scores: scores, textOnly: textOnly)
             var progress = Progress(global.talk)
             let title = "reading \(source.sources.count) files"
             let digested = try model.digest { progress.update(title, fraction: Double($0) / Double($1), detail: ByteCount(Int64($1)).description) }
@@ -76,7 +76,7 @@ struct ImportedModel {
     private var small: [ModelFile: [UInt8]]
 
     /// - Throws: `.request` naming what is not supported or does not fit together.
-    init(_ source: ImportSource, _ tokenizer: Tokenizer, chatTemplate: ChatTemplate?, context: Int?, scores: Scores?, textOnly: Bool) throws(Fault) {
+    init(_ source: ImportSource, _ tokenizer: Tokenizer, chatTemplate: String?, context: Int?, scores: Scores?, textOnly: Bool) throws(Fault) {
         var config = source.config
         if let scores {
             guard config.otherReading != nil else { throw Fault(.request, "cli.scores", "`--scores` does not belong here", why: "the checkpoint is plain about it", remedy: "leave it out") }
@@ -85,8 +85,15 @@ struct ImportedModel {
         guard tokenizer.count <= config.vocabulary else {
             throw Fault(.request, "checkpoint.vocabulary", "the checkpoint does not fit together", why: "its tokenizer has \(tokenizer.count) tokens and its embedding \(config.vocabulary) rows")
         }
-        // A template whose marks the tokenizer lacks says so here, and not to the first who asks.
-        _ = try chatTemplate?.encode([ChatMessage(.system, "a"), ChatMessage(.user, "a")], with: tokenizer)
+        // A template whose marks the tokenizer lacks, or that cannot be rendered, says so here, and not to the first who asks.
+        var template: String?
+        if chatTemplate == TemplatedChat.name {
+            let text = try source.chatTemplate()
+            try TemplatedChat(text, tokenizer).requireRepeatable()
+            template = text
+        } else if let format: ChatTemplate = try ModelCommand.chosen(chatTemplate, "--chat-template") {
+            _ = try format.encode([ChatMessage(.system, "a"), ChatMessage(.user, "a")], with: tokenizer)
+        }
         guard context.map({ (1...config.contextMax).contains($0) }) ?? true else {
             throw Fault(.request, "cli.context", "`--context \(context ?? 0)` does not fit the model", why: "it was made for 1 to \(config.contextMax) tokens")
         }
@@ -96,7 +103,7 @@ struct ImportedModel {
         small = [
             .config: Array(config.json.text.utf8), .tokenizer: tokenizer.json, .datasets: DatasetsRecord([]).encoded, .code: CodeRecord(kernelPath: "import").encoded,
             .generation: GenerationRecord(
-                chatTemplate: chatTemplate?.rawValue, contextLength: context ?? config.contextMax, endOfText: config.eos ?? Int(tokenizer.control.end), precision: precision
+                chatTemplate: chatTemplate, template: template, contextLength: context ?? config.contextMax, endOfText: config.eos ?? Int(tokenizer.control.end), precision: precision
             ).encoded,
         ]
     }

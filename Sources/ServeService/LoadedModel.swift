@@ -48,6 +48,8 @@ package final class LoadedModel: Sendable {
     package let created: Timestamp
     package let tokenizer: Tokenizer
     package let template: ChatTemplate?
+    /// In place of one of Mistral's formats, a template of the model's own.
+    private let templated: TemplatedChat?
     /// What the model records, whether or not this version knows it.
     package let templateName: String?
     package let ends: Set<Token>
@@ -81,6 +83,7 @@ package final class LoadedModel: Sendable {
         self.tokenizer = tokenizer
         templateName = generation.chatTemplate
         template = generation.chatTemplate.flatMap { ChatTemplate(rawValue: $0) }
+        templated = try generation.template.map { (source) throws(Fault) in try TemplatedChat(source, tokenizer) }
         ends = [Token(generation.endOfText), tokenizer.control.end]
         self.backend = "\(backend.family)+\(format.rawValue)"
         lease = handed.lease
@@ -167,7 +170,7 @@ extension LoadedModel {
 
     package var served: ServedModel {
         ServedModel(
-            id: name, created: created.seconds, digest: digest, version: version, alias: alias, hasChat: template != nil, contextMax: engine.limits.contextMax)
+            id: name, created: created.seconds, digest: digest, version: version, alias: alias, hasChat: template != nil || templated != nil, contextMax: engine.limits.contextMax)
     }
 
     /// Whether a caller who writes this means this model.
@@ -206,12 +209,15 @@ extension LoadedModel {
     }
 
     private func chat(_ messages: [ChatTurn]) throws(Fault) -> [Token] {
-        guard let template else {
+        let turns = messages.map { ChatMessage($0.role == "system" ? .system : $0.role == "assistant" ? .assistant : .user, $0.content) }
+        guard template != nil || templated != nil else {
             let why = templateName.map { "its chat template `\($0)` is none this version knows" } ?? "it records no chat template: it was trained to continue text"
             throw Fault(.request, "model.no_chat", "`\(name)` cannot chat", why: why, remedy: "use `/v1/completions`, or a model with a chat template")
         }
-        let turns = messages.map { ChatMessage($0.role == "system" ? .system : $0.role == "assistant" ? .assistant : .user, $0.content) }
-        do throws(Fault) { return try template.encode(turns, with: tokenizer) } catch {
+        do throws(Fault) {
+            if let templated { return try templated.encode(turns) }
+            return try template?.encode(turns, with: tokenizer) ?? []
+        } catch {
             var fault = error
             if fault.kind == .request { fault.code = "invalid_value.messages" }
             throw fault

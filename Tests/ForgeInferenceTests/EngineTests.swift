@@ -65,7 +65,7 @@ private func ids(_ text: String) -> [TokenID] { text.utf8.map { TokenID($0) } }
 @Suite struct EngineTests {
     @Test func `the blank that a tokenizer puts before a text is none of an answer that is a text of its own`() async throws {
         // Token 98 has no text, as a control token.
-        let engine = Engine(Counting(), limits: .init(tokensPerStep: 16), opening: { [UInt8(truncatingIfNeeded: $0)] }) { $0 == 98 ? [] : [0x20, UInt8(truncatingIfNeeded: $0)] }
+        let engine = Engine(Counting(), limits: .init(tokensPerStep: 16), opening: { $0 == 98 ? [] : [UInt8(truncatingIfNeeded: $0)] }) { $0 == 98 ? [] : [0x20, UInt8(truncatingIfNeeded: $0)] }
         var request = Generation(prompt: [97], tokensMax: 4, sampling: Sampling(temperature: 0))
         #expect(try await collect(engine.submit(request)).text == " c d e")
         request.opensText = true

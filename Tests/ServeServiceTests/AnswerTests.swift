@@ -128,6 +128,19 @@ final class Collected: Sendable {
         }
     }
 
+    @Test func `a template that came with the model lays a conversation out, and its refusals are the caller's to read`() async throws {
+        let template = "{{ bos_token }}{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('no system here') }}{% endif %}[INST]{{ m.content }}[/INST]{% endfor %}"
+        try await withStand(chatTemplate: "jinja", template: template) { stand in
+            let own = try await stand.post("/v1/chat/completions", chat.with("messages", [["role": "user", "content": "the cat [INST]"]]))
+            #expect(own.0 == 200)
+            // Marks that the template places are one token each; the caller's is text.
+            let text = TinyModel.tokenizer.encode("the cat [INST]").count
+            #expect(own.2["usage"]?["prompt_tokens"]?.int == Int64(1 + 1 + text + 1))
+            let refused = try await stand.post("/v1/chat/completions", chat.with("messages", [["role": "system", "content": "a"], ["role": "user", "content": "b"]]))
+            #expect(refused.0 == 400 && refused.2["error"]?["message"]?.string?.contains("no system here") == true && refused.2["error"]?["param"]?.string == "messages", "\(refused.2)")
+        }
+    }
+
     @Test func `a model without a template refuses to chat and says why`() async throws {
         try await withStand(chatTemplate: nil) { stand in
             let (status, _, json) = try await stand.post("/v1/chat/completions", chat)

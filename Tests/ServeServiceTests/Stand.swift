@@ -36,7 +36,7 @@ enum TinyModel {
 
     static let config = MistralConfig(vocabulary: 330, width: 32, feedForward: 64, layers: 2, queryHeads: 4, kvHeads: 2, headDim: 8, contextMax: 160, bos: 1, eos: 2)
 
-    static func files(seed: UInt64 = 1, chatTemplate: String? = "mistral-v3-tekken") throws -> [ModelFile: [UInt8]] {
+    static func files(seed: UInt64 = 1, chatTemplate: String? = "mistral-v3-tekken", template: String? = nil) throws -> [ModelFile: [UInt8]] {
         let device = try Device(.best, threads: 1)
         let parameters = try Parameters(ParameterTable(config), on: device)
         parameters.initialise(seed: seed, embeddingDeviation: 0.5)
@@ -45,7 +45,7 @@ enum TinyModel {
         for entry in table.entries { weights += parameters.tensor(entry.name).bytes() }
         return [
             .config: Array(config.json.text.utf8), .weights: weights, .tokenizer: tokenizer.json,
-            .generation: GenerationRecord(chatTemplate: chatTemplate, contextLength: config.contextMax, endOfText: 2, precision: "f32").encoded, .recipe: Array("name: tiny\n".utf8),
+            .generation: GenerationRecord(chatTemplate: chatTemplate, template: template, contextLength: config.contextMax, endOfText: 2, precision: "f32").encoded, .recipe: Array("name: tiny\n".utf8),
             .datasets: DatasetsRecord([]).encoded, .code: CodeRecord(kernelPath: "x86-v1").encoded,
         ]
     }
@@ -222,13 +222,13 @@ struct Stand: Sendable {
 }
 
 func withStand<R>(
-    load: String? = "policies@production", chatTemplate: String? = "mistral-v3-tekken", settings: EngineSettings = .init(threads: 1, tokensPerStep: 64), _ body: (Stand) async throws -> R
+    load: String? = "policies@production", chatTemplate: String? = "mistral-v3-tekken", template: String? = nil, settings: EngineSettings = .init(threads: 1, tokensPerStep: 64), _ body: (Stand) async throws -> R
 ) async throws -> R {
     let directory = Path.join(Environment["TMPDIR"] ?? "/tmp", "forge-serve-\(String(describing: ID()).prefix(12))")
     try Durable.makeDirectory(directory)
     defer { try? Path.removeTree(directory) }
     let log = TestLog(), registry = TestRegistry(), metrics = ServeMetrics()
-    registry.add("policies@1", try TinyModel.files(seed: 1, chatTemplate: chatTemplate))
+    registry.add("policies@1", try TinyModel.files(seed: 1, chatTemplate: chatTemplate, template: template))
     registry.point("policies@production", at: "policies@1")
     let house = ModelHouse(source: registry, settings: settings)
     let ports = ServePorts(
