@@ -1,6 +1,6 @@
 """Checkpoints that transformers wrote, read and written again by us, give transformers the same logits; our decoder gives them too.
 
-Run from the repository: python3 -m pytest Tests/Peers/test_checkpoints.py   (needs the packages of Benchmarks/requirements.txt; skipped without them)
+Run from the repository: python3 -m pytest Tests/Peers/test_checkpoints.py
 """
 import json, os, pathlib, subprocess
 import pytest

@@ -1,6 +1,6 @@
 """PEFT's adapters give our decoder PEFT's logits; ours give PEFT our logits; merged ones give transformers the unmerged logits.
 
-Run from the repository: python3 -m pytest Tests/Peers/test_peft.py   (needs the packages of Benchmarks/requirements.txt; skipped without them)
+Run from the repository: python3 -m pytest Tests/Peers/test_peft.py
 """
 import json, os, pathlib, subprocess
 import pytest
