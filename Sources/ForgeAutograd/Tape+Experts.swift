@@ -52,15 +52,9 @@ extension Tape {
         let shared = weights.shared.map { gatedLinear(linear(x, $0.gateUp), $0.down) }
         let scores = linear(x, weights.router, precision: .f32)
 
-        let mix = value(columns: k), choice = value(columns: k), place = value(columns: k), pair = value(columns: k)
-        func dispatch(_ tape: Tape) -> Dispatch { Dispatch(starts: loads.starts[layer], place: Indices(in: tape[place]), pair: Indices(in: tape[pair])) }
-        /// A row a token holds its pairs side by side; a row a pair is the same memory.
-        func pairs(_ tensor: Tensor) -> Tensor { tensor.view(rows: tensor.rows * k, columns: tensor.columns / k) }
-        record("route", [scores, mix, choice, place, pair]) { (tape) throws(Fault) in
-            try tape.device.route(weights: tape[mix], choice: Indices(in: tape[choice]), probs: tape[scores], logits: tape[scores], bias: weights.bias, routing)
-            try tape.device.sort(dispatch(tape), choice: Indices(in: tape[choice]), rows: tape.inputs.rows, routing)
-            try loads.add(tape[scores], layer: layer)
-        }
+        let routed = route(scores, bias: weights.bias, layer: layer, loads: loads), mix = routed.mix, place = routed.place, pair = routed.pair
+        func dispatch(_ tape: Tape) -> Dispatch { routed.dispatch(tape) }
+        func pairs(_ tensor: Tensor) -> Tensor { tensor.pairs(k) }
 
         let gathered = value(columns: k * width), gu = value(columns: k * 2 * feedForward)
         let packedGateUp = workspace(count * Device.packedCount(k: width, n: 2 * feedForward))
@@ -120,18 +114,50 @@ extension Tape {
                     pairs(tape[dgathered]), pairs(tape[gu]), packed: tape[packedGateUp], starts: dispatch.starts, groups: count, precision: tape.precision)
                 try tape.device.combine(tape[dx], add: accumulate ? tape[dx] : nil, pairs(tape[dgathered]), dispatch, choices: k)
             }
-            let (dscores, used) = tape.claimGradient(of: scores)
-            precondition(!used, "scores are read by their mixture alone")
-            tape.recordBackward("route", [dmix, choice, scores, dscores]) { (tape) throws(Fault) in
-                try tape.device.routeBackward(
-                    dlogits: tape[dscores], dweights: tape[dmix], choice: Indices(in: tape[choice]), probs: tape[scores], balance: loads.balance, routing)
-            }
+            tape.routeBack(routed, dmix: dmix)
         }
         return out
+    }
+
+    /// Where each row goes, and with what weight.
+    struct Routed {
+        let scores, mix, choice, place, pair: Buffer
+        let layer: Int
+        let loads: ExpertLoads
+
+        func dispatch(_ tape: Tape) -> Dispatch { Dispatch(starts: loads.starts[layer], place: Indices(in: tape[place]), pair: Indices(in: tape[pair])) }
+    }
+
+    /// - Parameter scores: become probabilities.
+    func route(_ scores: Buffer, bias: Tensor?, layer: Int, loads: ExpertLoads) -> Routed {
+        let k = loads.routing.choices
+        let routed = Routed(
+            scores: scores, mix: value(columns: k), choice: value(columns: k), place: value(columns: k), pair: value(columns: k), layer: layer, loads: loads)
+        record("route", [scores, routed.mix, routed.choice, routed.place, routed.pair]) { (tape) throws(Fault) in
+            let choice = Indices(in: tape[routed.choice])
+            try tape.device.route(weights: tape[routed.mix], choice: choice, probs: tape[scores], logits: tape[scores], bias: bias, loads.routing)
+            try tape.device.sort(routed.dispatch(tape), choice: choice, rows: tape.inputs.rows, loads.routing)
+            try loads.add(tape[scores], layer: layer)
+        }
+        return routed
+    }
+
+    func routeBack(_ routed: Routed, dmix: Buffer) {
+        let (dscores, used) = claimGradient(of: routed.scores), loads = routed.loads
+        precondition(!used, "scores are read by their mixture alone")
+        recordBackward("route", [dmix, routed.choice, routed.scores, dscores]) { (tape) throws(Fault) in
+            try tape.device.routeBackward(
+                dlogits: tape[dscores], dweights: tape[dmix], choice: Indices(in: tape[routed.choice]), probs: tape[routed.scores], balance: loads.balance, loads.routing)
+        }
     }
 
     /// Recorded once, after the last mixture: pools the loads of the layers, and gives the balancing loss, with the batch's weight, its place in the gradient.
     package func balance(_ loads: ExpertLoads) {
         record("balance", []) { (tape) throws(Fault) in loads.pool(rows: tape.inputs.rows, weight: tape.inputs.balanceWeight) }
     }
+}
+
+extension Tensor {
+    /// A row a token holds its pairs side by side; a row a pair is the same memory.
+    func pairs(_ choices: Int) -> Tensor { view(rows: rows * choices, columns: columns / choices) }
 }

@@ -29,8 +29,8 @@ package struct Adapter {
 // A frozen matrix is laid out once, in any format serving knows, and has no gradient. Going back it is unpacked a few rows at a time, in the cache.
 
 extension Tape {
-    /// `y = x·Wᵀ + Σ scale·(x·Aᵀ)·Bᵀ`, each adapter on its own outputs.
-    package func linear(_ x: Buffer, frozen: PackedMatrix, adapters: [Adapter]) -> Buffer {
+    /// `y = x·Wᵀ + Σ scale·(x·Aᵀ)·Bᵀ`, each adapter on its own outputs; back in the tape's precision or another.
+    package func linear(_ x: Buffer, frozen: PackedMatrix, adapters: [Adapter], precision: Precision? = nil) -> Buffer {
         let out = value(columns: frozen.outputs), scratch = frozenWorkspace(frozen)
         record("frozen linear", [x, scratch, out]) { (tape) throws(Fault) in try tape.device.multiply(tape[out], tape[x], by: frozen, workspace: tape[scratch]) }
         let lowered = adapters.map { adapt($0, of: x, into: out) }
@@ -39,7 +39,7 @@ extension Tape {
             let dlowered = zip(adapters, lowered).map { tape.lower($0, lowered: $1, dy: dy) }
             tape.recordWeightGradients("adapters down", zip(adapters, dlowered).map { ($0.down, $1, 0) }, x: x, precision: tape.precision)
             let (dx, accumulate) = tape.claimGradient(of: x)
-            tape.back(dy, frozen, zip(adapters, dlowered), into: dx, accumulate: accumulate)
+            tape.back(dy, frozen, zip(adapters, dlowered), into: dx, accumulate: accumulate, precision: precision ?? tape.precision)
         }
         return out
     }
@@ -58,7 +58,7 @@ extension Tape {
             precondition(!accumulate, "gate and up are used by one operation")
             let dhidden = tape.value(columns: frozen.inputs), again = tape.value(columns: frozen.inputs)
             let dlowered = zip(adapters, lowered).map { tape.lower($0, lowered: $1, dy: dy) }
-            tape.back(dy, frozen, zip(adapters, dlowered), into: dhidden, accumulate: false)
+            tape.back(dy, frozen, zip(adapters, dlowered), into: dhidden, accumulate: false, precision: tape.precision)
             tape.recordBackward("frozen gated linear", [dgu, again, dhidden, gu]) { (tape) throws(Fault) in
                 try tape.device.swigluBackward(dgu: tape[dgu], again: tape[again], dy: tape[dhidden], gu: tape[gu])
             }
@@ -125,10 +125,10 @@ extension Tape {
     }
 
     /// `dx (+)= dy·W + Σ dlowered·A`.
-    private func back(_ dy: Buffer, _ frozen: PackedMatrix, _ adapters: Zip2Sequence<[Adapter], [Buffer]>, into dx: Buffer, accumulate: Bool) {
+    private func back(_ dy: Buffer, _ frozen: PackedMatrix, _ adapters: Zip2Sequence<[Adapter], [Buffer]>, into dx: Buffer, accumulate: Bool, precision: Precision) {
         let unpacked = workspace(Device.backWorkspace(inputs: frozen.inputs))
         recordBackward("frozen linear", [dy, unpacked, dx]) { (tape) throws(Fault) in
-            try tape.device.multiplyBack(tape[dx], tape[dy], by: frozen, accumulate: accumulate, precision: tape.precision, workspace: tape[unpacked])
+            try tape.device.multiplyBack(tape[dx], tape[dy], by: frozen, accumulate: accumulate, precision: precision, workspace: tape[unpacked])
         }
         for (adapter, dlowered) in adapters {
             let packed = workspace(Device.packedCount(k: adapter.rank, n: frozen.inputs))

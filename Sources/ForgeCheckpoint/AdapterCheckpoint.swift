@@ -31,7 +31,8 @@ package struct AdapterCheckpoint: Sendable {
     ///   - base: where the model lies that they were made for; nil does not say.
     ///   - values: of each entry, row-major.
     package static func write(_ table: ParameterTable, to directory: String, base: String? = nil, _ values: (ParameterTable.Entry) throws(Fault) -> [Float]) throws(Fault) {
-        guard let config = table.adapters else { preconditionFailure("the table is one of adapters") }
+        guard var config = table.adapters else { preconditionFailure("the table is one of adapters") }
+        config.targets.formIntersection(table.config.adapterTargets)
         let laid = TensorTable(laying: table.entries.map { ($0.name, .f32, $0.shape) }, metadata: ["format": "pt"])
         let file = try File(Path.join(directory, tensors), .create), header = laid.headerBytes
         try file.write(header, at: 0)

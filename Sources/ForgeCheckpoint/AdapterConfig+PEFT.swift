@@ -17,9 +17,8 @@ extension AdapterConfig {
     /// - Parameter base: the decoder that the adapters lie beside.
     /// - Throws: `.request` naming the member that is missing, of the wrong kind, or not supported. A member nobody knows is refused if it says anything.
     package init(peft json: JSON, beside base: MistralConfig) throws(Fault) {
-        func fault(_ why: String) -> Fault { Fault(.request, "adapter.config", "cannot read the adapter's adapter_config.json", why: why, remedy: "LoRA adapters of one rank on the matrices of a dense decoder are supported") }
+        func fault(_ why: String) -> Fault { Fault(.request, "adapter.config", "cannot read the adapter's adapter_config.json", why: why, remedy: "LoRA adapters of one rank on the same matrices of every layer are supported") }
         guard let root = json.object else { throw fault("it is not a JSON object") }
-        guard base.experts == nil, base.latent == nil else { throw fault("the model is a mixture of experts: adapters beside those are not supported") }
         guard let kind = root["peft_type"]?.string else { throw fault("`peft_type` is missing") }
         guard kind == "LORA" else { throw fault("`peft_type` is `\(kind.prefix(40))`, not `LORA`") }
         if let task = root["task_type"], task != .null, task.string != "CAUSAL_LM" { throw fault("`task_type` is \(task.text.prefix(40)), not `CAUSAL_LM`") }
@@ -42,7 +41,7 @@ extension AdapterConfig {
     private static func targets(_ json: JSON?, _ base: MistralConfig, _ fault: (String) -> Fault) throws(Fault) -> Set<Target> {
         if let text = json?.string {
             guard text == "all-linear" else { throw fault("`target_modules` is an expression, `\(text.prefix(60))`: only lists of names and `all-linear` are supported") }
-            return Set(Target.allCases)
+            return Set(base.adapterTargets)
         }
         guard let list = json?.array, !list.isEmpty else { throw fault("`target_modules` is neither a list of names nor `all-linear`") }
         var unused: Set<String> = [], targets: Set<Target> = []
@@ -51,7 +50,7 @@ extension AdapterConfig {
             unused.insert(name)
         }
         let names = unused
-        for target in Target.allCases {
+        for target in base.adapterTargets {
             let layers = (0..<base.layers).count { layer in
                 let parts = target.module(layer).split(separator: "."), meant = parts.indices.map { parts[$0...].joined(separator: ".") }.filter(names.contains)
                 unused.subtract(meant)

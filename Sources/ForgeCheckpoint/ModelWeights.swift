@@ -106,7 +106,7 @@ package struct ModelWeights: Sendable {
         guard let config = adapters.adapters else { preconditionFailure("the table is one of adapters") }
         var changed = pieces
         for layer in 0..<adapters.config.layers {
-            for target in config.targets {
+            for target in adapters.config.adapterTargets where config.targets.contains(target) {
                 guard let down = adapters[AdapterConfig.name(layer, target, .adapterDown)], let up = adapters[AdapterConfig.name(layer, target, .adapterUp)] else {
                     preconditionFailure("a matrix with an adapter has A and B")
                 }

@@ -8,15 +8,24 @@ package struct AdapterConfig: Hashable, Sendable {
         case query = "q_proj"
         case key = "k_proj"
         case value = "v_proj"
+        // Of latent attention.
+        case queryDown = "q_a_proj"
+        case queryUp = "q_b_proj"
+        case latentDown = "kv_a_proj_with_mqa"
+        case latentUp = "kv_b_proj"
         case output = "o_proj"
         case gate = "gate_proj"
         case up = "up_proj"
         case down = "down_proj"
+        // Of the experts that every token goes to.
+        case sharedGate = "shared_experts.gate_proj"
+        case sharedUp = "shared_experts.up_proj"
+        case sharedDown = "shared_experts.down_proj"
 
         var block: String {
             switch self {
-            case .query, .key, .value, .output: "self_attn"
-            case .gate, .up, .down: "mlp"
+            case .query, .key, .value, .queryDown, .queryUp, .latentDown, .latentUp, .output: "self_attn"
+            case .gate, .up, .down, .sharedGate, .sharedUp, .sharedDown: "mlp"
             }
         }
 
@@ -28,6 +37,7 @@ package struct AdapterConfig: Hashable, Sendable {
     package var alpha: Double
     /// alpha/√rank instead of alpha/rank (rsLoRA: Kalajdzievski 2023, arXiv:2312.03732).
     package var stabilised: Bool
+    /// Those the model has not are let go.
     package var targets: Set<Target>
 
     package init(rank: Int, alpha: Double, stabilised: Bool = false, targets: Set<Target> = Set(Target.allCases)) {
@@ -47,22 +57,41 @@ package struct AdapterConfig: Hashable, Sendable {
 }
 
 extension MistralConfig {
+    /// The matrices of a layer that adapters may lie beside, in the order of the forward pass: all but routers and the experts that tokens choose.
+    package var adapterTargets: [AdapterConfig.Target] {
+        let queries: [AdapterConfig.Target] = latent?.queryRank == nil ? [.query] : [.queryDown, .queryUp]
+        let attention = latent == nil ? [.query, .key, .value, .output] : queries + [.latentDown, .latentUp, .output]
+        guard let experts else { return attention + [.gate, .up, .down] }
+        return experts.shared > 0 ? attention + [.sharedGate, .sharedUp, .sharedDown] : attention
+    }
+
     /// Rows and columns of a layer's matrix.
+    /// - Precondition: the target is one of `adapterTargets`.
     package func extents(_ target: AdapterConfig.Target) -> (out: Int, in: Int) {
+        func known<Value>(_ value: Value?) -> Value {
+            guard let value else { preconditionFailure("the model has no `\(target.rawValue)`") }
+            return value
+        }
+        let shared = (experts?.shared ?? 0) * feedForward
         switch target {
-        case .query: (queryWidth, width)
-        case .key, .value: (kvWidth, width)
-        case .output: (width, queryWidth)
-        case .gate, .up: (feedForward, width)
-        case .down: (width, feedForward)
+        case .query: return (queryWidth, width)
+        case .key, .value: return (kvWidth, width)
+        case .queryDown: return (known(latent?.queryRank), width)
+        case .queryUp: return (queryWidth, known(latent?.queryRank))
+        case .latentDown: return (known(latent).width, width)
+        case .latentUp: return (queryHeads * (known(latent).plainDim + known(latent).valueDim), known(latent).rank)
+        case .output: return (width, headsWidth)
+        case .gate, .up: return (feedForward, width)
+        case .down: return (width, feedForward)
+        case .sharedGate, .sharedUp: return (shared, width)
+        case .sharedDown: return (width, shared)
         }
     }
 }
 
 extension ParameterTable {
-    /// The adapters of a dense decoder, layer by layer: A `[rank, in]`, then B `[out, rank]`, of each target in the order of the forward pass.
+    /// The adapters beside a decoder, layer by layer: A `[rank, in]`, then B `[out, rank]`, of each target in the order of the forward pass.
     package init(_ config: MistralConfig, adapters: AdapterConfig) {
-        precondition(config.experts == nil && config.latent == nil, "adapters lie beside dense layers")
         var entries: [Entry] = []
         var offset = 0
         func add(_ name: String, _ shape: Shape, _ role: Role) {
@@ -70,7 +99,7 @@ extension ParameterTable {
             offset += shape.count
         }
         for layer in 0..<config.layers {
-            for target in AdapterConfig.Target.allCases where adapters.targets.contains(target) {
+            for target in config.adapterTargets where adapters.targets.contains(target) {
                 let (out, columns) = config.extents(target)
                 add(AdapterConfig.name(layer, target, .adapterDown), [adapters.rank, columns], .adapterDown)
                 add(AdapterConfig.name(layer, target, .adapterUp), [out, adapters.rank], .adapterUp)
@@ -83,7 +112,7 @@ extension ParameterTable {
 extension Parameters {
     /// A and B of one matrix; nil if it has no adapter.
     package func adapter(_ layer: Int, _ target: AdapterConfig.Target) -> (down: Tensor, up: Tensor)? {
-        guard table.adapters?.targets.contains(target) == true else { return nil }
+        guard table.adapters?.targets.contains(target) == true, table.config.adapterTargets.contains(target) else { return nil }
         return (tensor(AdapterConfig.name(layer, target, .adapterDown)), tensor(AdapterConfig.name(layer, target, .adapterUp)))
     }
 }

@@ -22,13 +22,16 @@ package final class PackedWeights {
         case latent(Latent)
     }
 
-    /// Latent attention's matrices. What leads out of the latent lies head by head, and not rounded to blocks: it is a thousandth of a model's weights.
+    /// Latent attention's matrices. What leads out of the latent lies head by head, and not rounded to blocks: it is a thousandth of a model's weights. It is kept plain
+    /// beside that, for the way back through it.
     package struct Latent {
         /// Squeezes queries, where they are.
         package let queryDown: (norm: Tensor, matrix: PackedMatrix)?
         package let query: PackedMatrix
         package let down: PackedMatrix
         package let norm: Tensor
+        /// `[heads · (plain + value), rank]`
+        package let up: Tensor
         /// By head, from a query's plain dimensions to the latent's.
         package let absorb: [PackedMatrix]
         /// By head, from the latent to the head's values.
@@ -105,7 +108,7 @@ package final class PackedWeights {
                 absorb.append(try device.packed(up.rows(head * rows, latent.plainDim), from: .plain, as: kept))
                 value.append(try device.packed(up.rows(head * rows + latent.plainDim, latent.valueDim), as: kept))
             }
-            return Latent(queryDown: queryDown, query: query, down: down, norm: norm, absorb: absorb, value: value)
+            return Latent(queryDown: queryDown, query: query, down: down, norm: norm, up: up, absorb: absorb, value: value)
         }
         self.config = config
         self.format = format
@@ -163,7 +166,7 @@ package final class PackedWeights {
 
     private static func latent(_ latent: LatentAttention, _ config: MistralConfig, as format: WeightFormat) -> Int {
         let kept: WeightFormat = format == .f32 ? .f32 : .bf16, inputs = latent.queryRank ?? config.width
-        let head = kept.bytes(k: latent.plainDim, n: latent.rank) + kept.bytes(k: latent.rank, n: latent.valueDim)
+        let head = kept.bytes(k: latent.plainDim, n: latent.rank) + kept.bytes(k: latent.rank, n: latent.valueDim) + 4 * (latent.plainDim + latent.valueDim) * latent.rank
         let squeeze = latent.queryRank.map { format.bytes(k: config.width, n: $0) + 4 * $0 } ?? 0
         return squeeze + format.bytes(k: inputs, n: config.queryWidth) + format.bytes(k: config.width, n: latent.width) + 4 * latent.rank + config.queryHeads * head
     }

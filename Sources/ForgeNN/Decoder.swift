@@ -56,8 +56,17 @@ package final class Decoder {
     ) throws(Fault) {
         try frozen.config.validate()
         guard let config = adapters.table.adapters, adapters.table.config == frozen.config else { preconditionFailure("adapters lie beside the model they were made for") }
-        let weights = AdaptedWeights(frozen: frozen, adapters: adapters, scale: config.scale, gradients: gradients)
-        try self.init(weights, gradients: gradients, rows: rows, precision: precision, recompute: recompute, lookupGradient: nil, loads: nil, routerBias: nil, on: device)
+        let model = frozen.config
+        var latentUps: [(made: Tensor, gradient: Tensor?)] = []
+        if model.latent != nil, config.targets.contains(.latentUp) {
+            let (rows, columns) = model.extents(.latentUp)
+            for _ in 0..<model.layers {
+                latentUps.append((try device.tensor(rows: rows, columns: columns), gradients == nil ? nil : try device.tensor(rows: rows, columns: columns)))
+            }
+        }
+        let weights = AdaptedWeights(frozen: frozen, adapters: adapters, scale: config.scale, gradients: gradients, latentUps: latentUps)
+        let loads = try model.experts.map { (experts) throws(Fault) in try ExpertLoads(layers: model.layers, experts.routing, on: device) }
+        try self.init(weights, gradients: gradients, rows: rows, precision: precision, recompute: recompute, lookupGradient: nil, loads: loads, routerBias: nil, on: device)
     }
 
     private init(

@@ -81,6 +81,8 @@ struct AdaptedWeights: DecoderWeights {
     let adapters: Parameters
     let scale: Float
     let gradients: Parameters?
+    /// By layer, where adapters lie beside what leads out of the latent: the sum of both, and its gradient.
+    let latentUps: [(made: Tensor, gradient: Tensor?)]
 
     var config: MistralConfig { frozen.config }
 
@@ -98,17 +100,38 @@ struct AdaptedWeights: DecoderWeights {
     func embed(on tape: Tape) -> Buffer { tape.embed(Weight(frozen.embedding, gradient: nil)) }
     func attentionNorm(_ layer: Int) -> Weight { Weight(frozen.layers[layer].attentionNorm, gradient: nil) }
     func attend(_ x: Buffer, _ layer: Int, rotation: Rotation, on tape: Tape) -> Buffer {
-        let qkv = tape.linear(x, frozen: frozen.layers[layer].qkv, adapters: adapters(layer, .query, .key, .value))
-        return tape.attend(qkv, shape: config.attention(of: layer, precision: tape.precision), rotation: rotation)
+        let attention = config.attention(of: layer, precision: tape.precision)
+        guard let latent = config.latent, case .latent(let weights) = frozen.layers[layer].attention else {
+            let qkv = tape.linear(x, frozen: frozen.layers[layer].qkv, adapters: adapters(layer, .query, .key, .value))
+            return tape.attend(qkv, shape: attention, rotation: rotation)
+        }
+        var squeezed = x
+        if let (norm, matrix) = weights.queryDown {
+            squeezed = tape.normalise(tape.linear(x, frozen: matrix, adapters: adapters(layer, .queryDown)), Weight(norm, gradient: nil), eps: LatentAttention.normEps).out
+        }
+        let up = adapters(layer, .latentUp).first.map { tape.adapted(weights.up, $0, made: latentUps[layer].made, gradient: latentUps[layer].gradient) } ?? Weight(weights.up, gradient: nil)
+        return tape.attend(
+            tape.linear(squeezed, frozen: weights.query, adapters: adapters(layer, latent.queryRank == nil ? .query : .queryUp)),
+            tape.linear(x, frozen: weights.down, adapters: adapters(layer, .latentDown)), LatentWeights(norm: Weight(weights.norm, gradient: nil), up: up),
+            eps: LatentAttention.normEps, shape: LatentShape(config, latent), attention: attention, rotation: rotation)
     }
+
     func output(_ x: Buffer, _ layer: Int, on tape: Tape) -> Buffer { tape.linear(x, frozen: frozen.layers[layer].output, adapters: adapters(layer, .output)) }
     func feedForwardNorm(_ layer: Int) -> Weight { Weight(frozen.layers[layer].feedForwardNorm, gradient: nil) }
     var finalNorm: Weight { Weight(frozen.finalNorm, gradient: nil) }
     func crossEntropy(_ x: Buffer, mode: Tape.Mode, on tape: Tape) -> Buffer { tape.crossEntropy(x, frozen: frozen.head, mode: mode) }
 
     func feedForward(_ x: Buffer, _ layer: Int, loads: ExpertLoads?, on tape: Tape) -> Buffer {
-        let gu = tape.linear(x, frozen: frozen.layers[layer].dense.gateUp, adapters: adapters(layer, .gate, .up))
-        return tape.gatedLinear(gu, frozen: frozen.layers[layer].dense.down, adapters: adapters(layer, .down))
+        func gated(_ weights: PackedWeights.Gated, _ gate: AdapterConfig.Target, _ up: AdapterConfig.Target, _ down: AdapterConfig.Target) -> Buffer {
+            tape.gatedLinear(tape.linear(x, frozen: weights.gateUp, adapters: adapters(layer, gate, up)), frozen: weights.down, adapters: adapters(layer, down))
+        }
+        switch frozen.layers[layer].feedForward {
+        case .dense(let weights): return gated(weights, .gate, .up, .down)
+        case .mixture(let router, let experts, let shared):
+            guard let loads else { preconditionFailure("a mixture has loads") }
+            let said = shared.map { gated($0, .sharedGate, .sharedUp, .sharedDown) }
+            return tape.experts(x, frozen: FrozenExperts(router: router, experts: experts.map { ($0.gateUp, $0.down) }), shared: said, layer: layer, loads: loads)
+        }
     }
 
     func logits(_ hidden: Tensor, precision: Precision, on device: Device) throws(Fault) -> Tensor {

@@ -9,6 +9,8 @@ import Testing
 struct AdapterTests {
     static let cases: [(String, AdapterConfig)] = [
         ("adapter-lora", AdapterConfig(rank: 3, alpha: 6)), ("adapter-rslora", AdapterConfig(rank: 5, alpha: 4, stabilised: true, targets: [.query, .value, .up])),
+        ("adapter-mixtral", AdapterConfig(rank: 3, alpha: 6)), ("adapter-mistral4", AdapterConfig(rank: 4, alpha: 4)),
+        ("adapter-mistral4-some", AdapterConfig(rank: 2, alpha: 3, targets: [.query, .latentDown])),
     ]
 
     func adapters(_ golden: Golden, _ config: AdapterConfig, on device: Device) throws -> Parameters {

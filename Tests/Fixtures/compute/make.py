@@ -160,6 +160,35 @@ for name, (changes, rope, lengths) in cases.items():
     tensors |= {"grad." + k: v for k, v in as_saved(model).items()}
     save(f"mistral4-{name}", tensors | batch, loss, config)
 
+cases = {
+    "mixtral": (MixtralConfig, MixtralForCausalLM, {**mixture, "num_local_experts": 5}, dict(r=3, lora_alpha=6, target_modules=["q_proj", "k_proj", "v_proj", "o_proj"]), [33, 1, 40]),
+    "mistral4": (Mistral4Config, Mistral4ForCausalLM, {**latent, "rope_parameters": {**longer, "apply_scale": False}, "routed_scaling_factor": 1.7, "n_shared_experts": 2},
+                 dict(r=4, lora_alpha=4, target_modules=["q_a_proj", "q_b_proj", "kv_a_proj_with_mqa", "kv_b_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]), [60, 7]),
+    "mistral4-some": (Mistral4Config, Mistral4ForCausalLM, {**latent, "rope_parameters": {**longer, "apply_scale": False}, "q_lora_rank": None},
+                      dict(r=2, lora_alpha=3, target_modules=["q_proj", "kv_a_proj_with_mqa"]), [50]),
+}
+for name, (Config, Model, changes, adapters, lengths) in cases.items():
+    torch.manual_seed(20261128)
+    config = Config(**changes)
+    model = Model(config).float()
+    randomise(model)
+    for layer in model.model.layers:
+        if Config is Mistral4Config: layer.self_attn.scaling = config.qk_head_dim ** -0.5
+    tensors = {"param." + k: v for k, v in as_saved(model).items()}
+    model = get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", **adapters)).float()
+    with torch.no_grad():
+        for key, parameter in model.named_parameters():
+            if "lora_" in key: parameter.copy_(torch.rand_like(parameter) - 0.5)
+    tensors |= {"param." + k: v.detach().clone().float() for k, v in get_peft_model_state_dict(model).items()}
+    model = model.double().eval()
+    batch, _, loss = packed(model, config.vocab_size, lengths)
+    loss.backward()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.grad is not None: parameter.copy_(parameter.grad)
+    tensors |= {"grad." + k: v.detach().float() for k, v in get_peft_model_state_dict(model).items()}
+    save(f"adapter-{name}", tensors | batch, loss, config)
+
 layers = {
     "mistral4": (Mistral4Config, Mistral4MoE, dict(routed_scaling_factor=1.7)),
     "deepseek": (DeepseekV3Config, DeepseekV3MoE, dict(routed_scaling_factor=2.5)),
