@@ -40,13 +40,16 @@ package struct AdapterConfig: Hashable, Sendable {
     /// Those the model has not are let go.
     package var targets: Set<Target>
 
-    package init(rank: Int, alpha: Double, stabilised: Bool = false, targets: Set<Target> = Set(Target.allCases)) {
+    package init(rank: Int, alpha: Double, stabilised: Bool = false, targets: Set<Target> = AdapterConfig.dense) {
         precondition(rank >= 1 && !targets.isEmpty && alpha.isFinite, "an adapter has a rank and something to change")
         self.rank = rank
         self.alpha = alpha
         self.stabilised = stabilised
         self.targets = targets
     }
+
+    /// Every matrix of a dense layer.
+    package static let dense: Set<Target> = [.query, .key, .value, .output, .gate, .up, .down]
 
     package var scale: Float { Float(stabilised ? alpha / Double(rank).squareRoot() : alpha / Double(rank)) }
 

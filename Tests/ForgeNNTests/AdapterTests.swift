@@ -9,7 +9,7 @@ import Testing
 struct AdapterTests {
     static let cases: [(String, AdapterConfig)] = [
         ("adapter-lora", AdapterConfig(rank: 3, alpha: 6)), ("adapter-rslora", AdapterConfig(rank: 5, alpha: 4, stabilised: true, targets: [.query, .value, .up])),
-        ("adapter-mixtral", AdapterConfig(rank: 3, alpha: 6)), ("adapter-mistral4", AdapterConfig(rank: 4, alpha: 4)),
+        ("adapter-mixtral", AdapterConfig(rank: 3, alpha: 6)), ("adapter-mistral4", AdapterConfig(rank: 4, alpha: 4, targets: Set(AdapterConfig.Target.allCases))),
         ("adapter-mistral4-some", AdapterConfig(rank: 2, alpha: 3, targets: [.query, .latentDown])),
     ]
 
