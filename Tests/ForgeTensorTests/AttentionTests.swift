@@ -44,6 +44,11 @@ struct AttentionTests {
     /// 2d·scale and sums up to n·group of them; the factor below covers it.
     @Test(arguments: tested, cases)
     func `attention agrees with the reference`(backend: Backend, c: Case) throws {
+        // A library of its own may have no heads so wide, and then says so.
+        if backend.level == .cuda, c.d > 256 {
+            #expect { try all(try Device(backend, threads: 2), c) } throws: { ($0 as? Fault)?.code == "compute.unsupported" }
+            return
+        }
         let (mine, theirs) = (try all(try Device(backend, threads: 2), c), try all(try Device(reference, threads: 1), c))
         let d = Double(c.d), n = Double(c.lengths.max()!), e = (d + 2) * u * d.squareRoot()
         #expect(excess(mine[0], theirs[0]) { _ in 4 * e + (n + 16) * u } <= 0)
