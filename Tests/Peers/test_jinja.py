@@ -169,7 +169,7 @@ DIFFERS = ["<generator object", "<bound method", "<built-in", "<Macro", "<Namesp
 # Programs subscript literals, of which Python warns.
 @pytest.mark.filterwarnings("ignore::SyntaxWarning")
 def test_programs_render_alike(tmp_path):
-    count = int(os.environ.get("FORGE_PEERS_PROGRAMS", "6000"))
+    count = int(os.environ.get("FORGE_PEERS_PROGRAMS", "2500"))
     programs = [Writer(seed).program() for seed in range(count)]
     expected = [golden.render(program, VALUES) for program in programs]
     (tmp_path / "programs.json").write_text(json.dumps([{"template": program, "input": VALUES} for program in programs]))
