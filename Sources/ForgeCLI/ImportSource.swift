@@ -67,9 +67,10 @@ enum ImportSource {
 
     /// - Parameter asWritten: also one whose words are split unlike those the release was trained with.
     func tokenizer(asWritten: Bool) throws(Fault) -> Tokenizer {
-        guard case .folder(let checkpoint) = self else {
-            guard case .file(let model, _) = self else { preconditionFailure("a model is in a folder or a file") }
-            return try model.tokenizer()
+        let checkpoint: Checkpoint
+        switch self {
+        case .file(let model, _): return try model.tokenizer()
+        case .folder(let found): checkpoint = found
         }
         let written = try checkpoint.folder.read(checkpoint.tokenizer.name, limit: ModelFile.tokenizer.limit)
         switch checkpoint.tokenizer.form {

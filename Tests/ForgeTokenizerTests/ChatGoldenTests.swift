@@ -15,7 +15,7 @@ import Testing
             let at = try #require(text.firstRange(of: last)).upperBound
             let more = later.enumerated().map { ",{\"rank\":\(20 + $0),\"token_str\":\"\($1)\",\"is_control\":true}" }.joined()
             return try Tokenizer(tekken: Array((text[..<at] + more + text[at...]).utf8))
-        } catch { fatalError("\(error)") }
+        } catch { preconditionFailure("the fixture with more names is a tokenizer: \(error)") }
     }()
 
     struct Case: Decodable {
