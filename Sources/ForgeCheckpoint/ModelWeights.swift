@@ -6,16 +6,13 @@ import ForgeOS
 /// One tensor file that a checkpoint or a model becomes: laid out from its tensors, its bytes made from the files when they are asked for.
 package struct ModelWeights: Sendable {
     private struct Piece: Sendable {
-        /// Bytes of this file.
-        let range: Range<Int>
         let dtype: DType
         var source: TensorSource
     }
 
-    package let table: TensorTable
-    private let header: [UInt8]
-    /// In the order of the file, mostly one a tensor.
-    private let pieces: [Piece]
+    /// Mostly one piece a tensor.
+    private let made: MadeTensors<Piece>
+    package var table: TensorTable { made.table }
 
     /// A tensor of the file that is made, and the matrices that lie in it one after another.
     private typealias Made = (name: String, shape: Shape, sources: [TensorSource])
@@ -53,24 +50,20 @@ package struct ModelWeights: Sendable {
     private init(_ made: [Made], metadata: [String: String], dtype: (TensorSource) -> DType = { $0.dtype }) {
         let table = TensorTable(laying: made.map { ($0.name, dtype($0.sources[0]), $0.shape) }, metadata: metadata)
         let sources = Dictionary(uniqueKeysWithValues: made.map { ($0.name, $0.sources) })
-        var pieces: [Piece] = []
+        var pieces: [(range: Range<Int>, piece: Piece)] = []
         for entry in table.entries {
             var at = entry.range.lowerBound
             for source in sources[entry.name]! {
                 let range = at..<at + source.rows * source.columns * entry.dtype.width
-                pieces.append(Piece(range: range, dtype: entry.dtype, source: source))
+                pieces.append((range, Piece(dtype: entry.dtype, source: source)))
                 at = range.upperBound
             }
             precondition(at == entry.range.upperBound, "the matrices of a tensor fill it")
         }
-        self.init(table, pieces)
+        self.made = MadeTensors(table, pieces)
     }
 
-    private init(_ table: TensorTable, _ pieces: [Piece]) {
-        self.table = table
-        header = table.headerBytes
-        self.pieces = pieces
-    }
+    private init(_ made: MadeTensors<Piece>) { self.made = made }
 
     private static func source(_ name: String, _ shape: Shape, in shards: TensorShards, of types: Set<DType>) throws(Fault) -> TensorSource {
         guard let place = shards.places[name] else { throw fault("tensor `\(name)` is missing") }
@@ -104,7 +97,7 @@ package struct ModelWeights: Sendable {
     /// - Throws: `.request` naming a matrix that is not there or has another shape.
     package func merging(_ adapters: ParameterTable, _ values: (ParameterTable.Entry) throws(Fault) -> [Float]) throws(Fault) -> ModelWeights {
         guard let config = adapters.adapters else { preconditionFailure("the table is one of adapters") }
-        var changed = pieces
+        var changed = made.pieces
         for layer in 0..<adapters.config.layers {
             for target in adapters.config.adapterTargets where config.targets.contains(target) {
                 guard let down = adapters[AdapterConfig.name(layer, target, .adapterDown)], let up = adapters[AdapterConfig.name(layer, target, .adapterUp)] else {
@@ -112,12 +105,12 @@ package struct ModelWeights: Sendable {
                 }
                 let name = target.module(layer) + ".weight", shape: Shape = [up.shape[0], down.shape[1]]
                 guard let entry = table[name], entry.shape == shape else { throw ModelWeights.fault("tensor `\(name)`, which has an adapter of \(shape), is missing or has another shape") }
-                guard let at = pieces.firstIndex(where: { $0.range == entry.range }) else { preconditionFailure("a matrix beside which adapters lie is a tensor of its own") }
-                precondition(changed[at].source.delta == nil, "adapters are merged once")
-                changed[at].source.delta = AdapterDelta(down: try values(down), up: try values(up), rank: config.rank, columns: shape[1], scale: config.scale)
+                guard let at = changed.firstIndex(where: { $0.range == entry.range }) else { preconditionFailure("a matrix beside which adapters lie is a tensor of its own") }
+                precondition(changed[at].piece.source.delta == nil, "adapters are merged once")
+                changed[at].piece.source.delta = AdapterDelta(down: try values(down), up: try values(up), rank: config.rank, columns: shape[1], scale: config.scale)
             }
         }
-        return ModelWeights(table, changed)
+        return ModelWeights(MadeTensors(table, changed))
     }
 
     package func merging(_ adapters: AdapterCheckpoint) throws(Fault) -> ModelWeights {
@@ -155,30 +148,9 @@ package struct ModelWeights: Sendable {
     /// - Precondition: the range lies in the file.
     /// - Throws: `.request` if a file of the checkpoint was cut since it was opened.
     package func bytes(_ range: Range<Int>) throws(Fault) -> [UInt8] {
-        precondition(range.lowerBound >= 0 && range.upperBound <= count, "a file is read within its bytes")
-        // The first piece that ends behind the start.
-        var low = 0, high = pieces.count
-        while low < high {
-            let middle = (low + high) / 2
-            if pieces[middle].range.upperBound <= range.lowerBound { low = middle + 1 } else { high = middle }
-        }
         // Most of a file is the middle of one large tensor, and most tensors are copied.
-        if low < pieces.count, pieces[low].range.lowerBound <= range.lowerBound, range.upperBound <= pieces[low].range.upperBound {
-            let piece = pieces[low], start = piece.range.lowerBound
-            if let kept = try piece.source.kept(range.lowerBound - start..<range.upperBound - start, as: piece.dtype) { return kept }
-        }
-        var out = [UInt8](repeating: 0, count: range.count)
-        if range.lowerBound < header.count {
-            let part = range.clamped(to: 0..<header.count)
-            out.replaceSubrange(0..<part.count, with: header[part])
-        }
-        for piece in pieces[low...] {
-            let part = piece.range.clamped(to: range)
-            guard !part.isEmpty else { break }
-            let from = part.lowerBound - piece.range.lowerBound
-            try piece.source.read(from..<(from + part.count), as: piece.dtype, into: &out, at: part.lowerBound - range.lowerBound)
-        }
-        return out
+        if let (piece, part) = made.piece(with: range), let kept = try piece.source.kept(part, as: piece.dtype) { return kept }
+        return try made.bytes(range) { (piece, part, out, place) throws(Fault) in try piece.source.read(part, as: piece.dtype, into: &out, at: place) }
     }
 
     /// Writes the file, which must not be there, for its owner alone; it is durable when this returns, its name in the folder apart.
