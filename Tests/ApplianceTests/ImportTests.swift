@@ -185,4 +185,73 @@ import Testing
             #expect(either.json?["item"]?["quarantined"]?.bool == false && (score?["baseline_microbits_per_byte"]?.int ?? 0) > 0, "\(either)")
         }
     }
+
+    /// What people find on their media, through the real commands.
+    @Test func `forms of a checkpoint come in as the options say, and what needs an option names it`() async throws {
+        try await Appliance.running { site in
+            try await site.enrol()
+            let plain = site.path("plain")
+            try checkpoint(plain)
+            func bring(_ folder: String, _ options: String...) async throws -> Appliance.Said { try await site.forge(["model", "import", site.path(folder), "--name", "form", "--unmeasured", "-o", "json"] + options, as: "dana") }
+            func file(_ run: Appliance.Said, _ name: String) throws -> String? {
+                try #require(run.json?["item"]?["files"]?.array, "\(run)").first { $0["name"]?.string == name }?["digest"]?.string
+            }
+            func copy(_ name: String) throws {
+                try Durable.makeDirectory(site.path(name))
+                for file in try Path.list(plain) { try Durable.replace(Path.join(site.path(name), file), with: try File(Path.join(plain, file), .read).readAll(limit: .mib(8))) }
+            }
+            let wanted = try await bring("plain")
+
+            // A decoder of text inside a model of images, its tensors one level deeper.
+            try copy("wrapped")
+            let config = try JSON.parse(try File(Path.join(plain, "config.json"), .read).readAll(limit: .mib(1)))
+            try Durable.replace(site.path("wrapped/config.json"), with: Array(JSON.object(["model_type": "mistral3", "text_config": config, "vision_config": ["hidden_size": 8]]).text.utf8))
+            var map = JSON.Object()
+            for name in try Path.list(plain) where name.hasSuffix(".safetensors") {
+                let bytes = try File(Path.join(plain, name), .read).readAll(limit: .mib(8)), table = try TensorTable(parsing: bytes, fileBytes: bytes.count, source: name)
+                let deeper = { (name: String) in name.hasPrefix("model.") ? "model.language_model." + name.dropFirst(6) : name }
+                let renamed = TensorTable(laying: table.entries.map { (deeper($0.name), $0.dtype, $0.shape) }), old = Dictionary(uniqueKeysWithValues: table.entries.map { (deeper($0.name), $0.range) })
+                try Durable.replace(Path.join(site.path("wrapped"), name), with: renamed.headerBytes + renamed.entries.flatMap { bytes[old[$0.name]!] })
+                for entry in renamed.entries { map[entry.name] = .string(name) }
+            }
+            try Durable.replace(site.path("wrapped/model.safetensors.index.json"), with: Array(JSON.object(["weight_map": .object(map)]).text.utf8))
+            let whole = try await bring("wrapped"), text = try await bring("wrapped", "--text-only")
+            #expect(whole.code == 1 && whole.err.contains("--text-only"), "\(whole)")
+            #expect(try file(text, "model.safetensors") == file(wanted, "model.safetensors") && file(text, "config.json") == file(wanted, "config.json"))
+
+            // A chat template of its own, which must not tell the day.
+            try copy("templated")
+            let none = try await bring("templated", "--chat-template", "jinja")
+            #expect(none.code == 1 && none.err.contains("chat_template.jinja"), "\(none)")
+            try Durable.replace(site.path("templated/chat_template.jinja"), with: Array("{{ strftime_now('%Y') }}".utf8))
+            let dated = try await bring("templated", "--chat-template", "jinja")
+            #expect(dated.code == 1 && dated.err.contains("change with the day"), "\(dated)")
+            try Durable.replace(site.path("templated/chat_template.jinja"), with: Array("{{ bos_token }}{% for m in messages %}{{ m.content }}{% endfor %}".utf8))
+            let templated = try await bring("templated", "--chat-template", "jinja")
+            #expect(try templated.code == 0 && file(templated, "generation.json") != file(wanted, "generation.json"), "\(templated)")
+
+            // A tokenizer that splits words unlike the release.
+            try copy("split")
+            let tokenizer = String(decoding: try File(Path.join(plain, "tokenizer.json"), .read).readAll(limit: .mib(8)), as: UTF8.self), document = try JSON.parse(Array(tokenizer.utf8))
+            let ours = try #require(document["pre_tokenizer"]?["pretokenizers"]?.array?.first?["pattern"]?["Regex"])
+            let llama: JSON = .string(#"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"#)
+            try Durable.replace(site.path("split/tokenizer.json"), with: Array(tokenizer.replacing(ours.text, with: llama.text).utf8))
+            let split = try await bring("split")
+            #expect(split.code == 1 && split.err.contains("--tokenizer-as-written"), "\(split)")
+            #expect(try await bring("split", "--tokenizer-as-written").code == 0)
+
+            // SentencePiece's, and scored with it.
+            try copy("pieces")
+            try Path.removeTree(site.path("pieces/tokenizer.json"))
+            let fixture = "/" + #filePath.split(separator: "/").dropLast(2).joined(separator: "/") + "/Fixtures/tokenizer/pieces.model", model = try File(fixture, .read).readAll(limit: .mib(1))
+            try Durable.replace(site.path("pieces/tokenizer.model"), with: model)
+            let large = try await bring("pieces")
+            #expect(large.code == 1 && large.err.contains("its tokenizer has"), "\(large)")
+            var small = try SentencePieceModel(parsing: model)
+            small.pieces = Array(small.pieces.prefix(320))
+            try Durable.replace(site.path("pieces/tokenizer.model"), with: small.encoded)
+            let pieces = try await site.forge("model", "import", site.path("pieces"), "--name", "pieces", "--chat-template", "mistral-v1", "-o", "json", as: "dana")
+            #expect(pieces.json?["item"]?["quarantined"]?.bool == false, "\(pieces)")
+        }
+    }
 }
