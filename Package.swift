@@ -152,7 +152,7 @@ let package = Package(
             "forge-bench",
             [
                 "ForgeCore", "ForgeOS", "ForgeCrypto", "ForgeGate", "ForgePolicy", "ForgeAuthority", "AdminAPI", "ForgeAudit", "ForgeCatalog", "RegistryService", "ForgeTokenizer",
-                "ForgeVault", "ForgeHTTP", "ForgeTensor", "ForgeModel", "ForgeNN", "ForgeInference", "ForgeArtifact", "ForgeCheckpoint", .product(name: "Logging", package: "swift-log"),
+                "ForgeVault", "ForgeHTTP", "ForgeTensor", "ForgeModel", "ForgeNN", "ForgeInference", "ForgeArtifact", "ForgeBlocks", "ForgeCheckpoint", .product(name: "Logging", package: "swift-log"),
             ]),
 
         tests("ForgeCoreTests", ["ForgeCore"]),

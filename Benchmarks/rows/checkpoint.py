@@ -10,4 +10,9 @@ def rows(bench):
         "checkpoint.import.hugging-face": "Hugging Face's layout: convert and hash", "checkpoint.import.native": "native layout: convert and hash",
         "checkpoint.export.native": "to the native layout: convert and write",
     }
-    return [{"name": text, "value": found[key]["median"], "unit": "MB/s", "peer": sha, "target": 0.8} for key, text in names.items()]
+    copy = {"name": "copying them as float32", "value": found["checkpoint.unpack.copy"]["median"]}
+    packed = [
+        {"name": f"{kind} to float32, from a cache", "value": found["checkpoint.unpack." + kind]["median"], "unit": "M/s", "peer": copy}
+        for kind in ("Q8_0", "Q4_K", "Q6_K", "F8_E4M3")
+    ]
+    return [{"name": text, "value": found[key]["median"], "unit": "MB/s", "peer": sha, "target": 0.8} for key, text in names.items()] + packed

@@ -1,4 +1,5 @@
 import ForgeArtifact
+import ForgeBlocks
 import ForgeCheckpoint
 import ForgeCore
 import ForgeCrypto
@@ -53,5 +54,29 @@ func checkpointRows(_ bench: Bench) throws {
                 return rate
             })
     }
+    packedRows(bench)
     bench.say("checkpoint.sha256", "MB/s", samples: (0..<9).map { _ in Double(noise.count) / 1e6 / Bench.seconds { _ = Digest.sha256(noise) } })
+}
+
+/// Packed numbers to float32, from a cache: how many a second, beside a copy of as many float32.
+func packedRows(_ bench: Bench) {
+    let count = 1 << 20, noise = (0..<count).map { UInt8(truncatingIfNeeded: $0 &* 2_654_435_761 >> 7) & 0x3f }, floats = [Float](repeating: 1.5, count: count)
+    var out = [Float](repeating: 0, count: count)
+    func rate(_ decode: (inout MutableSpan<Float>) -> Void) -> [Double] {
+        (0..<9).map { _ in
+            let seconds = Bench.seconds {
+                for _ in 0..<8 {
+                    var span = out.mutableSpan
+                    decode(&span)
+                }
+            }
+            return Double(8 * count) / 1e6 / seconds
+        }
+    }
+    for format in [BlockFormat.q8_0, .q4_K, .q6_K] {
+        let bytes = Array(noise.prefix(count / format.numbers * format.bytes)) + [UInt8](repeating: 1, count: max(0, count / format.numbers * format.bytes - count))
+        bench.say("checkpoint.unpack.\(format)", "M/s", samples: rate { unsafe format.decode(bytes.span.bytes, into: &$0) })
+    }
+    bench.say("checkpoint.unpack.F8_E4M3", "M/s", samples: rate { unsafe SmallFloat.e4m3.decode(noise.span.bytes, scale: 0.5, into: &$0) })
+    bench.say("checkpoint.unpack.copy", "M/s", samples: rate { unsafe BlockFormat.f32.decode(floats.span.bytes, into: &$0) })
 }
