@@ -34,10 +34,8 @@ package struct AssistantReader: Sendable {
     private let tokenizer: Tokenizer
     private let seed: UInt64
     private var place = Place.words
-    /// Bytes that do not make a whole code point yet.
-    private var held: [UInt8] = []
-    /// A SentencePiece tokenizer put a space before the text that begins here.
-    private var dropsSpace: Bool
+    /// Of the text that is under way: from one mark to the next, each being a text of its own.
+    private var decoder: StreamDecoder
     private var ids: Set<String> = []
     /// Calls begun so far, those of a continued message among them: the index of the next.
     private var callCount: Int
@@ -49,7 +47,7 @@ package struct AssistantReader: Sendable {
         self.template = template
         self.tokenizer = tokenizer
         self.seed = seed
-        dropsSpace = template.usesPieces && message?.continues != true
+        decoder = StreamDecoder(tokenizer, continuing: message?.continues == true)
         if let message, message.continues, message.calls.isEmpty, case .reasoning(_, closed: false) = message.chunks.last { place = .reasoning }
         for call in message?.calls ?? [] { if let id = call.id { ids.insert(id) } }
         callCount = message?.calls.count ?? 0
@@ -59,18 +57,7 @@ package struct AssistantReader: Sendable {
 
     package mutating func push(_ token: Token) -> [Event] {
         guard !isEnded else { return [] }
-        guard let mark = tokenizer.control.name(of: token) else {
-            held += tokenizer.bytes(of: token)
-            if dropsSpace, !held.isEmpty {
-                if held[0] == 0x20 { held.removeFirst() }
-                dropsSpace = false
-            }
-            let certain = held.count - UTF8Form.unfinishedCount(held)
-            guard certain > 0 else { return [] }
-            let text = String(decoding: held[..<certain], as: UTF8.self)
-            held.removeFirst(certain)
-            return take(text)
-        }
+        guard let mark = tokenizer.control.name(of: token) else { return take(decoder.push(token)) }
         switch (mark, place) {
         case ("</s>", _): return finish()
         case ("[THINK]", .reasoning), ("[THINK]", .ended): return []
@@ -120,11 +107,7 @@ package struct AssistantReader: Sendable {
     }
 
     /// What is held back, as it is: an unfinished character becomes U+FFFD.
-    private mutating func flush() -> [Event] {
-        let rest = String(decoding: held, as: UTF8.self)
-        held = []
-        return take(rest)
-    }
+    private mutating func flush() -> [Event] { take(decoder.finish()) }
 
     /// Leaves where it is for `next`.
     private mutating func go(_ next: Place) -> [Event] {
@@ -140,7 +123,7 @@ package struct AssistantReader: Sendable {
             events.append(.callEnded(index: callCount - 1, whole: written.isEmpty || PythonJSON.isJSON(written)))
         }
         place = next
-        dropsSpace = template.usesPieces
+        decoder = StreamDecoder(tokenizer)
         return events
     }
 

@@ -3,21 +3,35 @@ import Testing
 
 @testable import ForgeTokenizer
 
-/// What a model says, read back. The formats of SentencePiece tokenizers are read with the same vocabulary, and a space before every text.
+/// What a model says, read back.
 @Suite struct AssistantReaderTests {
     private static let tokenizer = ChatGoldenTests.tokenizer
+    /// SentencePiece's way with the same marks: bytes, a blank, and the letters of ASCII.
+    private static let pieces: Tokenizer = {
+        let marks = ["<unk>", "<s>", "</s>"] + tokenizer.control.sorted.map(\.name).filter { !["<unk>", "<s>", "</s>"].contains($0) }
+        let bytes = (0...255).map { value in "<0x" + (value < 16 ? "0" : "") + String(value, radix: 16, uppercase: true) + ">" }, plain = ["\u{2581}"] + (33...126).map { String(UnicodeScalar(UInt8($0))) }
+        do {
+            return try Tokenizer(
+                sentencePiece: SentencePieceModel(
+                    pieces: marks.enumerated().map { .init($1, score: 0, kind: $0 == 0 ? .unknown : .control) } + bytes.map { .init($0, score: 0, kind: .byte) }
+                        + plain.map { .init($0, score: -1) }))
+        } catch { preconditionFailure("marks, bytes and letters are a vocabulary: \(error)") }
+    }()
+
+    private static func tokenizer(of template: ChatTemplate) -> Tokenizer { template.usesPieces ? pieces : tokenizer }
+
     private typealias Event = AssistantReader.Event
 
     /// `parts` as a model writes them: names of control tokens stand for these.
     private static func tokens(_ parts: [String], _ template: ChatTemplate) -> [Token] {
         parts.flatMap { part -> [Token] in
-            if let control = tokenizer.control[part] { return [control] }
-            return tokenizer.encode(template.usesPieces ? " " + part : part)
+            let tokenizer = tokenizer(of: template)
+            return tokenizer.control[part].map { [$0] } ?? tokenizer.encode(part)
         }
     }
 
     private static func events(_ parts: [String], _ template: ChatTemplate, continuing: ChatMessage? = nil) -> [Event] {
-        var reader = AssistantReader(template, tokenizer, seed: 7, continuing: continuing)
+        var reader = AssistantReader(template, tokenizer(of: template), seed: 7, continuing: continuing)
         var events: [Event] = []
         for token in tokens(parts, template) { events += reader.push(token) }
         events += reader.finish()
@@ -73,7 +87,7 @@ import Testing
     ])
     func `a call that cannot be read comes out as its text, marked`(template: ChatTemplate, parts: [String], text: String) {
         #expect(Self.events(parts + ["</s>"], template) == [.malformed(text)])
-        let (message, isMalformed) = template.read(Self.tokens(parts, template), with: Self.tokenizer, seed: 7)
+        let (message, isMalformed) = template.read(Self.tokens(parts, template), with: Self.tokenizer(of: template), seed: 7)
         #expect(isMalformed && message.content == text && message.calls.isEmpty)
     }
 
@@ -122,11 +136,11 @@ import Testing
         if template.version < .v7 ? calls.isEmpty : calls.isEmpty || random.below(2) == 0 { chunks.append(.text(random.pick(texts))) }
         func lay(_ message: ChatMessage) throws -> [Token] {
             let pieces = try ChatLayout(template, Conversation([ChatMessage(.user, "?"), message]), .training, nil).pieces
-            let tokens = try ChatTokens(pieces, Self.tokenizer.control) { (text, tokens) in tokens += text.isEmpty ? [] : Self.tokenizer.encode(template.usesPieces ? " " + text : text) }
+            let tokens = try ChatTokens(pieces, Self.tokenizer(of: template))
             return Array(tokens.tokens[tokens.spoken[0]])
         }
         let tokens = try lay(ChatMessage(.assistant, chunks, calls: calls))
-        let (message, isMalformed) = template.read(tokens, with: Self.tokenizer, seed: seed)
+        let (message, isMalformed) = template.read(tokens, with: Self.tokenizer(of: template), seed: seed)
         #expect(!isMalformed || calls.contains { $0.arguments == "[1" || $0.arguments == "not json" }, "\(chunks) \(calls) \(message)")
         #expect(message.calls.map(\.name) == calls.map(\.name))
         if (.v3 ... .v11).contains(template.version) { #expect(message.calls.map(\.id) == calls.map(\.id)) }
@@ -135,11 +149,12 @@ import Testing
 
     @Test(arguments: ChatTemplate.allCases, 0..<40 as Range<UInt64>)
     func `nonsense never traps, and what is told is always in order`(template: ChatTemplate, seed: UInt64) {
+        let tokenizer = Self.tokenizer(of: template)
         var random = Random(seed &* 1024 &+ UInt64(template.version.rawValue))
-        let marks = ["[TOOL_CALLS]", "[ARGS]", "[CALL_ID]", "[THINK]", "[/THINK]", "[INST]", "<unk>", "[TOOL_RESULTS]"].compactMap { Self.tokenizer.control[$0] }
-        let scraps = ["[{", "\"name\"", ": ", "\"f\"", "}]", ", ", "\"arguments\": {}", "\\", "f", "abcdefghi", "{", "}", "[", "]", " ", "\"id\": \"abcdefghi\"", #"[{"name": "f", "arguments": {}}"#].map { Self.tokenizer.encode($0) }
+        let marks = ["[TOOL_CALLS]", "[ARGS]", "[CALL_ID]", "[THINK]", "[/THINK]", "[INST]", "<unk>", "[TOOL_RESULTS]"].compactMap { tokenizer.control[$0] }
+        let scraps = ["[{", "\"name\"", ": ", "\"f\"", "}]", ", ", "\"arguments\": {}", "\\", "f", "abcdefghi", "{", "}", "[", "]", " ", "\"id\": \"abcdefghi\"", #"[{"name": "f", "arguments": {}}"#].map { tokenizer.encode($0) }
         for _ in 0..<8 {
-            var reader = AssistantReader(template, Self.tokenizer, seed: seed), turn = AssistantTurn(), open: Int?, next = 0
+            var reader = AssistantReader(template, tokenizer, seed: seed), turn = AssistantTurn(), open: Int?, next = 0
             func check(_ events: [Event]) {
                 for event in events {
                     turn.add(event)
@@ -159,7 +174,7 @@ import Testing
                 switch random.below(8) {
                 case 0, 1, 2: check(reader.push(marks[random.below(marks.count)]))
                 case 3: check(reader.push(Token(random.below(700)) - 10))
-                case 4 where random.below(30) == 0: check(reader.push(Self.tokenizer.control.end))
+                case 4 where random.below(30) == 0: check(reader.push(tokenizer.control.end))
                 default: for token in scraps[random.below(scraps.count)] { check(reader.push(token)) }
                 }
             }

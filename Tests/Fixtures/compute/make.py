@@ -47,6 +47,22 @@ def packed(model, vocabulary, lengths, **more):
                "logits": torch.cat([out.logits[0].detach() for out in outs]).float()}
     return tensors, outs, loss
 
+def save_adapted(name, model, tensors, config, adapters, lengths):
+    """`model` frozen with PEFT's adapters beside it; `tensors` are its parameters as files have them."""
+    model = get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", **adapters)).float()
+    with torch.no_grad():
+        for key, parameter in model.named_parameters():
+            if "lora_" in key: parameter.copy_(torch.rand_like(parameter) - 0.5)
+    tensors |= {"param." + k: v.detach().clone().float() for k, v in get_peft_model_state_dict(model).items()}
+    model = model.double().eval()
+    batch, _, loss = packed(model, config.vocab_size, lengths)
+    loss.backward()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.grad is not None: parameter.copy_(parameter.grad)
+    tensors |= {"grad." + k: v.detach().float() for k, v in get_peft_model_state_dict(model).items()}
+    save(f"adapter-{name}", tensors | batch, loss, config)
+
 def save(name, tensors, loss, config):
     tensors["loss"] = loss.detach().float()[None]
     save_file({k: v.contiguous() for k, v in tensors.items()}, here / f"{name}.safetensors", metadata={"config": config.to_json_string(use_diff=False)})
@@ -90,19 +106,7 @@ for name, (changes, lengths) in cases.items():
     model = MistralForCausalLM(config).float()
     randomise(model)
     tensors = {"param." + k: v.detach().clone() for k, v in model.named_parameters()}
-    model = get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", **changes)).float()
-    with torch.no_grad():
-        for key, parameter in model.named_parameters():
-            if "lora_" in key: parameter.copy_(torch.rand_like(parameter) - 0.5)
-    tensors |= {"param." + k: v.detach().clone().float() for k, v in get_peft_model_state_dict(model).items()}
-    model = model.double().eval()
-    batch, _, loss = packed(model, config.vocab_size, lengths)
-    loss.backward()
-    with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.grad is not None: parameter.copy_(parameter.grad)
-    tensors |= {"grad." + k: v.detach().float() for k, v in get_peft_model_state_dict(model).items()}
-    save(f"adapter-{name}", tensors | batch, loss, config)
+    save_adapted(name, model, tensors, config, changes, lengths)
 
 def as_saved(model):
     with tempfile.TemporaryDirectory() as folder:
@@ -175,19 +179,7 @@ for name, (Config, Model, changes, adapters, lengths) in cases.items():
     for layer in model.model.layers:
         if Config is Mistral4Config: layer.self_attn.scaling = config.qk_head_dim ** -0.5
     tensors = {"param." + k: v for k, v in as_saved(model).items()}
-    model = get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", **adapters)).float()
-    with torch.no_grad():
-        for key, parameter in model.named_parameters():
-            if "lora_" in key: parameter.copy_(torch.rand_like(parameter) - 0.5)
-    tensors |= {"param." + k: v.detach().clone().float() for k, v in get_peft_model_state_dict(model).items()}
-    model = model.double().eval()
-    batch, _, loss = packed(model, config.vocab_size, lengths)
-    loss.backward()
-    with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.grad is not None: parameter.copy_(parameter.grad)
-    tensors |= {"grad." + k: v.detach().float() for k, v in get_peft_model_state_dict(model).items()}
-    save(f"adapter-{name}", tensors | batch, loss, config)
+    save_adapted(name, model, tensors, config, adapters, lengths)
 
 layers = {
     "mistral4": (Mistral4Config, Mistral4MoE, dict(routed_scaling_factor=1.7)),
