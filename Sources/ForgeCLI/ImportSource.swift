@@ -18,7 +18,7 @@ enum ImportSource {
         }
         guard layout == nil, !textOnly else { throw Fault(.request, "cli.layout", "`--layout` and `--text-only` do not belong here", why: "the model is one file of llama.cpp's", remedy: "leave them out") }
         let model = try GGUFModel(path)
-        self = .file(model, GGUFWeights(model, as: .imported))
+        self = .file(model, GGUFWeights(model))
     }
 
     var config: MistralConfig {

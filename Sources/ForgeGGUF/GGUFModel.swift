@@ -6,16 +6,6 @@ import ForgeOS
 
 /// A decoder in a GGUF file: its configuration, and each tensor of our table where it lies (docs/formats/gguf.md).
 package struct GGUFModel: Sendable {
-    /// How numbers leave.
-    package enum Precision: String, Sendable, Hashable, CaseIterable {
-        /// BF16 stays BF16; everything else becomes float32, which holds it exactly.
-        case kept
-        /// Blocks are rounded to BF16, nearest and ties to even; F32 and F16 become float32. What an import does: eight times the size would say nothing more.
-        case imported
-        /// Rounded to nearest, ties to even.
-        case bf16
-    }
-
     private struct Source {
         let entry: GGUFTable.Entry
         /// From the start of the file to row 0.
@@ -77,9 +67,10 @@ package struct GGUFModel: Sendable {
     /// How the file keeps a parameter, such as `Q4_K`.
     package func format(of entry: ParameterTable.Entry) -> String { "\(source(entry).entry.type)" }
 
-    package func dtype(of entry: ParameterTable.Entry, as precision: Precision) -> DType {
+    /// What a parameter becomes: BF16 stays, and blocks are rounded to it, nearest and ties to even (float32 would say nothing more in twice the size); F32 and F16 are float32 exactly.
+    package func dtype(of entry: ParameterTable.Entry) -> DType {
         let type = source(entry).entry.type
-        return precision == .bf16 || type == .bf16 || precision == .imported && type.numbers > 1 ? .bf16 : .f32
+        return type == .bf16 || type.numbers > 1 ? .bf16 : .f32
     }
 
     private func source(_ entry: ParameterTable.Entry) -> Source {
@@ -107,19 +98,12 @@ package struct GGUFModel: Sendable {
     }
 
     /// The bytes of some rows as they leave, little endian.
-    package func bytes(_ entry: ParameterTable.Entry, rows: Range<Int>, as precision: Precision) throws(Fault) -> [UInt8] {
-        let height = entry.shape.rank == 2 ? entry.shape[0] : 1, type = dtype(of: entry, as: precision), format: BlockFormat = type == .bf16 ? .bf16 : .f32
+    package func bytes(_ entry: ParameterTable.Entry, rows: Range<Int>) throws(Fault) -> [UInt8] {
+        let height = entry.shape.rank == 2 ? entry.shape[0] : 1, type = dtype(of: entry), format: BlockFormat = type == .bf16 ? .bf16 : .f32
         var numbers = [Float](repeating: 0, count: rows.count * (entry.count / height)), span = numbers.mutableSpan
         try read(entry, rows: rows, into: &span)
         var out = [UInt8](repeating: 0, count: numbers.count * type.width), target = out.mutableSpan
         format.encode(numbers.span, into: &target)
         return out
-    }
-
-    /// Calls `body` with a parameter's bytes from its start to its end, some rows at a time.
-    /// - Parameter limit: bytes of a piece; one row at least.
-    package func pieces(of entry: ParameterTable.Entry, as precision: Precision, limit: Int = 4 << 20, _ body: ([UInt8]) throws(Fault) -> Void) throws(Fault) {
-        let height = entry.shape.rank == 2 ? entry.shape[0] : 1, rowBytes = entry.count / height * dtype(of: entry, as: precision).width, step = max(limit / rowBytes, 1)
-        for from in stride(from: 0, to: height, by: step) { try body(try bytes(entry, rows: from..<min(from + step, height), as: precision)) }
     }
 }

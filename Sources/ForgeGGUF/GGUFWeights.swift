@@ -5,14 +5,12 @@ import ForgeModel
 /// The `model.safetensors` that a GGUF file becomes: laid out from its tensors, its bytes made from the file when they are asked for.
 package struct GGUFWeights: Sendable {
     private let model: GGUFModel
-    private let precision: GGUFModel.Precision
     private let made: MadeTensors<ParameterTable.Entry>
     package var table: TensorTable { made.table }
 
-    package init(_ model: GGUFModel, as precision: GGUFModel.Precision) {
+    package init(_ model: GGUFModel) {
         self.model = model
-        self.precision = precision
-        let table = TensorTable(laying: model.table.entries.map { ($0.name, model.dtype(of: $0, as: precision), $0.shape) }, metadata: ["format": "pt"])
+        let table = TensorTable(laying: model.table.entries.map { ($0.name, model.dtype(of: $0), $0.shape) }, metadata: ["format": "pt"])
         made = MadeTensors(table, table.entries.map { ($0.range, model.table[$0.name]!) })  // laid out from these names
     }
 
@@ -24,8 +22,8 @@ package struct GGUFWeights: Sendable {
     package func bytes(_ range: Range<Int>) throws(Fault) -> [UInt8] {
         try made.bytes(range) { (entry, part, out, place) throws(Fault) in
             // Rows that are begun are made whole and cut: blocks lie along them.
-            let width = entry.count / (entry.shape.rank == 2 ? entry.shape[0] : 1) * model.dtype(of: entry, as: precision).width, first = part.lowerBound / width
-            let rows = try model.bytes(entry, rows: first..<(part.upperBound - 1) / width + 1, as: precision)
+            let width = entry.count / (entry.shape.rank == 2 ? entry.shape[0] : 1) * model.dtype(of: entry).width, first = part.lowerBound / width
+            let rows = try model.bytes(entry, rows: first..<(part.upperBound - 1) / width + 1)
             out.replaceSubrange(place..<place + part.count, with: rows[(part.lowerBound - first * width)..<(part.upperBound - first * width)])
         }
     }

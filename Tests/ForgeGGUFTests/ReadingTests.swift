@@ -45,30 +45,34 @@ private let families = [("llama", "decoder-plain"), ("tied", "decoder-tied"), ("
         } > 1e-2)
     }
 
-    @Test(arguments: families.indices, GGUFModel.Precision.allCases)
-    func `it becomes one tensor file, whose bytes are the same in any pieces`(index: Int, precision: GGUFModel.Precision) throws {
-        let (file, name) = families[index], golden = try Golden(name), model = try model(file), weights = GGUFWeights(model, as: precision)
-        let whole = try weights.bytes(0..<weights.count), table = try TensorTable(parsing: whole, fileBytes: whole.count, source: "model.safetensors")
+    /// The whole tensor file that a model becomes is a tensor file of its numbers, those of blocks rounded, whatever pieces it is read in.
+    private func check(_ model: GGUFModel, steps: [Int]) throws {
+        let weights = GGUFWeights(model), whole = try weights.bytes(0..<weights.count), table = try TensorTable(parsing: whole, fileBytes: whole.count, source: "model.safetensors")
         #expect(table == weights.table && table.metadata == ["format": "pt"])
         for entry in model.table.entries {
-            let tensor = try #require(table[entry.name]), values = try #require(golden.floats[entry.name]), bytes = Array(whole[tensor.range])
-            #expect(tensor.shape == entry.shape && tensor.dtype == model.dtype(of: entry, as: precision))
-            let wanted = values.flatMap { value -> [UInt8] in
+            let tensor = try #require(table[entry.name]), exact = ["F32", "F16"].contains(model.format(of: entry))
+            #expect(tensor.shape == entry.shape && tensor.dtype == (exact ? .f32 : .bf16))
+            let wanted = try model.floats(entry).flatMap { value -> [UInt8] in
                 let bits = value.bitPattern, top = (bits + 0x7fff + (bits >> 16 & 1)) >> 16
-                return precision == .bf16 ? [UInt8(truncatingIfNeeded: top), UInt8(top >> 8)] : (0..<4).map { UInt8(truncatingIfNeeded: bits >> (8 * $0)) }
+                return exact ? (0..<4).map { UInt8(truncatingIfNeeded: bits >> (8 * $0)) } : [UInt8(truncatingIfNeeded: top), UInt8(top >> 8)]
             }
-            #expect(bytes == wanted, "\(entry.name)")
-            var pieces: [UInt8] = [], longest = 0
-            let piece = 100
-            try model.pieces(of: entry, as: precision, limit: piece) { (part) throws(Fault) in
-                pieces += part
-                longest = max(longest, part.count)
-            }
-            #expect(pieces == bytes && longest <= max(piece, bytes.count / (entry.shape.rank == 2 ? entry.shape[0] : 1)))
+            #expect(Array(whole[tensor.range]) == wanted, "\(entry.name)")
         }
-        for step in [1_000, 777, 13] where step > 100 || index == 0 {
+        for step in steps {
             #expect(try stride(from: 0, to: weights.count, by: step).flatMap { try weights.bytes($0..<min($0 + step, weights.count)) } == whole)
         }
+    }
+
+    @Test(arguments: families.indices)
+    func `it becomes one tensor file, whose bytes are the same in any pieces`(index: Int) throws {
+        try check(try model(families[index].0), steps: index == 0 ? [1_000, 777, 13] : [1_000, 777])
+    }
+
+    @Test(arguments: GGUFExport.Matrices.allCases)
+    func `blocks become the bfloat16 that is nearest`(matrices: GGUFExport.Matrices) throws {
+        let small = try Small("mixtral"), scratch = try Scratch(), path = scratch.file("model.gguf"), export = try GGUFExport(small.config, small.tokenizer, matrices: matrices, name: "m")
+        try export.write(to: path, rows: { (entry, rows, out) throws(Fault) in small.rows(entry, rows, &out) }) { _ in 0 }
+        try check(try GGUFModel(path), steps: [10_007])
     }
 
     @Test func `a SentencePiece vocabulary becomes the tokenizer it is`() throws {

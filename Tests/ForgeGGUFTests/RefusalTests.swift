@@ -154,7 +154,7 @@ import Testing
             if round.isMultiple(of: 10) { bytes.removeLast(Int(generator.next() % UInt64(bytes.count))) }
             try File(path, .replace).write(bytes)
             do throws(Fault) {
-                let model = try GGUFModel(path), weights = GGUFWeights(model, as: .bf16)
+                let model = try GGUFModel(path), weights = GGUFWeights(model)
                 models += 1
                 #expect(try weights.bytes(0..<weights.count).count == weights.count)
                 _ = try model.tokenizer()
