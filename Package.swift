@@ -186,7 +186,7 @@ let package = Package(
         tests("ForgeOSTests", ["ForgeCore", "ForgeOS"]),
         tests("ForgeHTTPTests", ["ForgeCore", "ForgeOS", "ForgeHTTP"]),
         // The real programs, driven by the real command line.
-        tests("ApplianceTests", ["ForgeCore", "ForgeOS", "ForgeHTTP", "ForgeArtifact", "ForgeModel", "ForgeNN", "ForgeTensor", "ForgeTokenizer", "ForgeTraining", "forge", "forged", "forge-registry", "forge-serve", "forge-admin", "forge-verify"]),
+        tests("ApplianceTests", ["ForgeCore", "ForgeOS", "ForgeHTTP", "ForgeArtifact", "ForgeCheckpoint", "ForgeModel", "ForgeNN", "ForgeTensor", "ForgeTokenizer", "ForgeTraining", "forge", "forged", "forge-registry", "forge-serve", "forge-admin", "forge-verify"]),
         tests("ForgeDaemonTests", ["ForgeCore", "ForgeOS", "ForgeConfig", "ForgeGate", "ForgeHTTP", "ForgeDaemon"]),
         tests("ForgeCryptoTests", ["ForgeCore", "ForgeOS", "ForgeCrypto"]),
         tests("ForgeArtifactTests", ["ForgeCore", "ForgeOS", "ForgeCrypto", "ForgeArtifact"]),

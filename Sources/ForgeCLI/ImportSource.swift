@@ -11,12 +11,16 @@ enum ImportSource {
     case folder(Checkpoint)
     case file(GGUFModel, GGUFWeights)
 
-    init(_ path: String, layout: Checkpoint.Layout?, textOnly: Bool) throws(Fault) {
+    /// - Parameter adapters: a folder of PEFT's, to be merged into the model.
+    init(_ path: String, layout: Checkpoint.Layout?, textOnly: Bool, adapters: String?) throws(Fault) {
         guard path.hasSuffix(".gguf"), try Path.information(path)?.kind == .file else {
-            self = .folder(try Checkpoint(try CheckpointFolder(path), layout: layout, textOnly: textOnly))
+            let checkpoint = try Checkpoint(try CheckpointFolder(path), layout: layout, textOnly: textOnly)
+            self = .folder(try adapters.map { (folder) throws(Fault) in try checkpoint.merging(adapters: folder) } ?? checkpoint)
             return
         }
-        guard layout == nil, !textOnly else { throw Fault(.request, "cli.layout", "`--layout` and `--text-only` do not belong here", why: "the model is one file of llama.cpp's", remedy: "leave them out") }
+        guard layout == nil, !textOnly, adapters == nil else {
+            throw Fault(.request, "cli.layout", "`--layout`, `--text-only` and `--adapter` do not belong here", why: "the model is one file of llama.cpp's", remedy: "leave them out, or bring the model as a folder")
+        }
         let model = try GGUFModel(path)
         self = .file(model, GGUFWeights(model))
     }
@@ -26,6 +30,11 @@ enum ImportSource {
         case .folder(let checkpoint): checkpoint.config
         case .file(let model, _): model.config
         }
+    }
+
+    var hasAdapters: Bool {
+        guard case .folder(let checkpoint) = self else { return false }
+        return checkpoint.adapters != nil
     }
 
     var layout: String {
@@ -60,7 +69,7 @@ enum ImportSource {
 
     func open(_ source: String) throws(Fault) -> SourceFile {
         switch self {
-        case .folder(let checkpoint): try checkpoint.folder.open(source)
+        case .folder(let checkpoint): try checkpoint.open(source)
         case .file(let model, _): try SourceFile(model.path)
         }
     }

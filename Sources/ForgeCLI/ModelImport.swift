@@ -28,12 +28,16 @@ extension ModelCommand {
         var context: Int?
         @Option(name: .long, help: "Of a `mistral4` config.json that does not say it: whether stretched positions raise scores. One of: plain, raised. Left out, both are scored.")
         var scores: Scores?
+        @Option(name: .long, help: "A folder of low-rank adapters in PEFT's layout, to be merged into the model; into one in bfloat16, small changes are lost to rounding.")
+        var adapter: String?
         @Flag(name: .long, help: "Of a model of images and text, its decoder of text.") var textOnly = false
         @Flag(name: .long, help: "Take a tokenizer.json that splits words by another expression than the release's tekken.json.") var tokenizerAsWritten = false
         @Flag(name: .long, help: "Leave it in quarantine: do not measure it now.") var unmeasured = false
 
         func run() async throws {
-            let source = try ImportSource(try Path.absolute(path), layout: try ModelCommand.chosen(layout, "--layout"), textOnly: textOnly)
+            let source = try ImportSource(
+                try Path.absolute(path), layout: try ModelCommand.chosen(layout, "--layout"), textOnly: textOnly,
+                adapters: try adapter.map { (path) throws(Fault) in try Path.absolute(path) })
             var model = try ImportedModel(
                 source, try source.tokenizer(asWritten: tokenizerAsWritten), chatTemplate: chatTemplate, context: context, scores: scores, textOnly: textOnly)
             var progress = Progress(global.talk)
@@ -148,7 +152,7 @@ struct ImportedModel {
 
     /// What stands in place of a recipe: where the model was converted from (docs/formats/checkpoints.md).
     private func recipe(_ sources: [CommitRequest.Source], _ counts: [Int]) -> [UInt8] {
-        var text = "import:\n  layout: \(source.layout)\n  family: \(source.config.modelType)\n\(textOnly ? "  part: text\n" : "")  files:\n"
+        var text = "import:\n  layout: \(source.layout)\n  family: \(source.config.modelType)\n\(textOnly ? "  part: text\n" : "")\(source.hasAdapters ? "  adapters: merged\n" : "")  files:\n"
         for (file, count) in zip(sources, counts) { text += "    - name: \(JSON.string(String(file.name.dropFirst(5))).text)\n      bytes: \(count)\n      digest: \(file.digest)\n" }
         return Array(text.utf8)
     }

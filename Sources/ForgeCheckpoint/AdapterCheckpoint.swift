@@ -6,7 +6,10 @@ import ForgeOS
 /// Low-rank adapters in a folder of PEFT's layout (docs/formats/adapters.md).
 package struct AdapterCheckpoint: Sendable {
     private static let described = "adapter_config.json", tensors = "adapter_model.safetensors"
+    /// Names of its files, in ascending order.
+    static let sources = [described, tensors]
 
+    let folder: CheckpointFolder
     package let config: AdapterConfig
     /// A and B of each matrix, in the order of the forward pass.
     package let table: ParameterTable
@@ -16,6 +19,7 @@ package struct AdapterCheckpoint: Sendable {
     /// - Parameter base: the decoder that they lie beside.
     /// - Throws: `.request` naming the file, member or tensor that is missing, surplus or not supported.
     package init(_ folder: CheckpointFolder, beside base: MistralConfig) throws(Fault) {
+        self.folder = folder
         config = try AdapterConfig(peft: try folder.json(AdapterCheckpoint.described), beside: base)
         table = ParameterTable(base, adapters: config)
         weights = try ModelWeights(adapters: try TensorShards(folder, names: [AdapterCheckpoint.tensors], listed: nil), table)

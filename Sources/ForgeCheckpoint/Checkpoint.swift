@@ -1,6 +1,7 @@
 import ForgeArtifact
 package import ForgeCore
 package import ForgeModel
+package import ForgeOS
 
 /// A model in a folder of Hugging Face's or Mistral's layout: its configuration, and where each tensor of our table lies (docs/formats/checkpoints.md).
 package struct Checkpoint: Sendable {
@@ -14,9 +15,11 @@ package struct Checkpoint: Sendable {
     package let folder: CheckpointFolder
     package let layout: Layout
     package let config: MistralConfig
-    package let weights: ModelWeights
-    /// Files whose bytes the model comes from, tokenizer included, in ascending order.
-    package let sources: [String]
+    package private(set) var weights: ModelWeights
+    /// What was merged into the weights.
+    package private(set) var adapters: AdapterCheckpoint?
+    /// Files whose bytes the model comes from, tokenizer and adapters included, in ascending order.
+    package private(set) var sources: [String]
     package let tokenizer: TokenizerFile
 
     /// The file that holds the tokenizer, and in what form. Mistral's own come first: some releases' `tokenizer.json` splits words by a wrong expression, and theirs are the
@@ -75,6 +78,23 @@ package struct Checkpoint: Sendable {
         weights = try ModelWeights(shards, config, layout)
         let index = layout == .native ? "consolidated.safetensors.index.json" : "model.safetensors.index.json"
         sources = ([described, tokenizer.name] + shards.names + (folder.has(index) && shards.names.count > 1 ? [index] : [])).sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
+    }
+
+    /// The same model with PEFT's adapters merged into the matrices they lie beside (docs/formats/adapters.md §3).
+    /// - Throws: `.request` naming what the folder lacks, has too much of, or what does not fit the model.
+    package func merging(adapters path: String) throws(Fault) -> Checkpoint {
+        let adapters = try AdapterCheckpoint(try CheckpointFolder(path), beside: config)
+        var merged = self
+        merged.weights = try weights.merging(adapters)
+        merged.adapters = adapters
+        merged.sources = (sources + AdapterCheckpoint.sources).sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
+        return merged
+    }
+
+    /// Opens one of `sources`.
+    package func open(_ source: String) throws(Fault) -> SourceFile {
+        guard let adapters, AdapterCheckpoint.sources.contains(source) else { return try folder.open(source) }
+        return try adapters.folder.open(source)
     }
 
     /// The configuration of the decoder of text, once nothing in the file is left that changes results or runs code and that `MistralConfig` would not see.

@@ -1,4 +1,5 @@
 import ForgeArtifact
+import ForgeCheckpoint
 import ForgeCore
 import ForgeHTTP
 import ForgeModel
@@ -218,6 +219,30 @@ import Testing
             let whole = try await bring("wrapped"), text = try await bring("wrapped", "--text-only")
             #expect(whole.code == 1 && whole.err.contains("--text-only"), "\(whole)")
             #expect(try file(text, "model.safetensors") == file(wanted, "model.safetensors") && file(text, "config.json") == file(wanted, "config.json"))
+
+            // Adapters of PEFT's that add 1 to one number of each layer's queries: the model is the one in which somebody else did.
+            try copy("changed")
+            for name in try Path.list(plain) where name.hasSuffix(".safetensors") {
+                var bytes = try File(Path.join(plain, name), .read).readAll(limit: .mib(8))
+                for entry in try TensorTable(parsing: bytes, fileBytes: bytes.count, source: name).entries where entry.name.hasSuffix("q_proj.weight") {
+                    let at = entry.range.lowerBound + 2
+                    bytes.replaceSubrange(at..<at + 2, with: DType.bf16.bytes([DType.bf16.floats(Array(bytes[at..<at + 2]))[0] + 1]))
+                }
+                try Durable.replace(Path.join(site.path("changed"), name), with: bytes)
+            }
+            let changed = try await bring("changed"), adapter = site.path("adapter")
+            try Durable.makeDirectory(adapter)
+            let bare = try await bring("plain", "--adapter", adapter)
+            #expect(bare.code == 1 && bare.err.contains("`adapter_config.json` is not there"), "\(bare)")
+            let parts = (0..<2).flatMap { layer in ["A", "B"].map { ("base_model.model.model.layers.\(layer).self_attn.q_proj.lora_\($0).weight", DType.f32, $0 == "A" ? [1, 32] : [32, 1] as Shape) } }, delta = TensorTable(laying: parts)
+            func values(_ entry: TensorTable.Entry) -> [Float] { (0..<32).map { $0 == (entry.shape[0] == 1 ? 1 : 0) ? 1 : 0 } }
+            try Durable.replace(Path.join(adapter, "adapter_model.safetensors"), with: delta.headerBytes + delta.entries.flatMap { DType.f32.bytes(values($0)) })
+            try Durable.replace(Path.join(adapter, "adapter_config.json"), with: Array(JSON.object(["peft_type": "LORA", "r": 1, "lora_alpha": 1, "target_modules": ["q_proj"]]).text.utf8))
+            let merged = try await bring("plain", "--adapter", adapter)
+            #expect(try file(merged, "model.safetensors") == file(changed, "model.safetensors") && file(merged, "model.safetensors") != file(wanted, "model.safetensors"), "\(merged)")
+            let version = try #require(merged.json?["item"]?["version"]?.int), lineage = try await site.forge("model", "lineage", "form@\(version)", as: "dana")
+            let adapters = try await site.call("/usr/bin/sha256sum", [Path.join(adapter, "adapter_model.safetensors")])
+            #expect(lineage.out.contains("file:adapter_config.json sha256:") && lineage.out.contains("file:adapter_model.safetensors sha256:" + adapters.out.prefix(64)), "\(lineage)")
 
             // A chat template of its own, which must not tell the day.
             try copy("templated")
