@@ -74,18 +74,26 @@ extension Tape {
         let logp = value(columns: 1), logits = workspace(chunk * vocabulary), scratch = frozenWorkspace(frozen, rows: chunk)
         let dx = mode == .train ? claimGradient(of: x).buffer : nil
         let unpacked = mode == .train ? workspace(Device.backWorkspace(inputs: frozen.inputs)) : nil
-        record("frozen cross-entropy", [x, logp, logits, scratch] + [dx, unpacked].compactMap { $0 }) { (tape) throws(Fault) in
+        /// Some rows at a time: their first, how many they are, and their logits.
+        func chunks(_ tape: Tape, _ body: (Int, Int, Tensor) throws(Fault) -> Void) throws(Fault) {
             for first in stride(from: 0, to: tape.inputs.rows, by: chunk) {
-                let rows = min(chunk, tape.inputs.rows - first)
-                func part(_ buffer: Buffer) -> Tensor { tape[buffer].view(from: first * tape[buffer].columns, rows: rows, columns: tape[buffer].columns) }
-                let logits = tape[logits].view(rows: rows, columns: vocabulary)
-                try tape.device.multiply(logits, part(x), by: frozen, workspace: tape[scratch])
-                guard let dx, let unpacked else {
-                    try tape.device.logProbabilities(part(logp), logits: logits, targets: tape.inputs.targets.from(first))
-                    continue
-                }
-                try tape.device.crossEntropy(part(logp), logits: logits, targets: tape.inputs.targets.from(first), weight: tape.inputs.lossWeight)
-                try tape.device.multiplyBack(part(dx), logits, by: frozen, accumulate: false, precision: tape.precision, workspace: tape[unpacked])
+                let rows = min(chunk, tape.inputs.rows - first), some = tape[logits].view(rows: rows, columns: vocabulary)
+                try tape.device.multiply(some, tape[x].rows(first, rows), by: frozen, workspace: tape[scratch])
+                try body(first, rows, some)
+            }
+        }
+        func evaluate(_ tape: Tape) throws(Fault) {
+            try chunks(tape) { (first, rows, logits) throws(Fault) in
+                try tape.device.logProbabilities(tape[logp].rows(first, rows), logits: logits, targets: tape.inputs.targets.from(first))
+            }
+        }
+        record("frozen cross-entropy", [x, logp, logits, scratch] + [dx, unpacked].compactMap { $0 }) { (tape) throws(Fault) in
+            guard let dx, let unpacked else { return try evaluate(tape) }
+            let weights = try tape.weigh(logp, evaluate)
+            try chunks(tape) { (first, rows, logits) throws(Fault) in
+                try tape.device.crossEntropy(
+                    tape[logp].rows(first, rows), logits: logits, targets: tape.inputs.targets.from(first), weights: weights.rows(first, rows))
+                try tape.device.multiplyBack(tape[dx].rows(first, rows), logits, by: frozen, accumulate: false, precision: tape.precision, workspace: tape[unpacked])
             }
         }
         return logp

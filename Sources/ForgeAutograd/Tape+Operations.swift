@@ -146,12 +146,15 @@ extension Tape {
         let logp = value(columns: 1)
         let packed = workspace(Device.packedCount(k: width, n: vocabulary))
         let scratch = workspace(device.crossEntropyWorkspace(width: width, vocabulary: vocabulary))
+        func evaluate(_ tape: Tape) throws(Fault) {
+            try tape.device.linearCrossEntropy(
+                logp: tape[logp], dx: nil, dw: nil, x: tape[x], packed: tape[packed], packedPlain: nil, targets: tape.inputs.targets, vocabulary: vocabulary,
+                weights: nil, workspace: tape[scratch], precision: tape.precision)
+        }
         guard mode == .train else {
             record("cross-entropy", [x, logp, packed, scratch]) { (tape) throws(Fault) in
                 try tape.device.pack(tape[packed], from: weight.value, as: .weight, precision: tape.precision)
-                try tape.device.linearCrossEntropy(
-                    logp: tape[logp], dx: nil, dw: nil, x: tape[x], packed: tape[packed], packedPlain: nil, targets: tape.inputs.targets, vocabulary: vocabulary,
-                    weight: 0, workspace: tape[scratch], precision: tape.precision)
+                try evaluate(tape)
             }
             return logp
         }
@@ -162,10 +165,25 @@ extension Tape {
         record("cross-entropy", [x, dx, logp, packed, plain, scratch]) { (tape) throws(Fault) in
             try tape.device.pack(tape[packed], from: weight.value, as: .weight, precision: tape.precision)
             try tape.device.pack(tape[plain], from: weight.value, as: .plain, precision: tape.precision)
+            let weights = try tape.weigh(logp, evaluate)
             try tape.device.linearCrossEntropy(
                 logp: tape[logp], dx: tape[dx], dw: weight.gradient, x: tape[x], packed: tape[packed], packedPlain: tape[plain], targets: tape.inputs.targets,
-                vocabulary: vocabulary, weight: tape.inputs.lossWeight, workspace: tape[scratch], precision: tape.precision)
+                vocabulary: vocabulary, weights: weights, workspace: tape[scratch], precision: tape.precision)
         }
         return logp
+    }
+
+    /// What each row's log-probability weighs in the objective, which may depend on all of them.
+    func weigh(_ logp: Buffer, _ evaluate: (Tape) throws(Fault) -> Void) throws(Fault) -> Tensor {
+        let weights = inputs.weights.prefix(inputs.rows)
+        switch inputs.objective {
+        case .likelihood(let weight): weights.fill(weight)
+        case .derivative(let of):
+            try evaluate(self)
+            let derivative = try of(self[logp].values())
+            precondition(derivative.count == inputs.rows, "an objective has a derivative by every row")
+            weights.write(derivative.map { -$0 })
+        }
+        return weights
     }
 }

@@ -20,6 +20,14 @@ package struct Weight {
     }
 }
 
+/// What is made smaller, as a function of the targets' log-probabilities.
+package enum Objective {
+    /// Minus their sum, times a weight: 1 / (targets of the whole optimiser step) for their mean.
+    case likelihood(weight: Float)
+    /// Anything else, given by its derivative by each row's log-probability, which is 0 where a row has no target. Costs the output projection once more.
+    case derivative(_ of: ([Float]) throws(Fault) -> [Float])
+}
+
 /// What a batch gives to the steps: changes from run to run, while the plan stays.
 package struct TapeInputs {
     package let ids: Indices
@@ -29,8 +37,9 @@ package struct TapeInputs {
     /// Rows in use, at most the tape's capacity.
     package var rows = 0
     package var sequences = 0
-    /// 1 / (targets of the whole optimiser step).
-    package var lossWeight: Float = 0
+    package var objective = Objective.likelihood(weight: 0)
+    /// Minus the objective's derivative by each row's log-probability, once a run knows it.
+    let weights: Tensor
     /// The balancing loss counts this much (`Tape.balance`); 0 turns it off.
     package var balanceWeight: Float = 0
 
@@ -39,6 +48,7 @@ package struct TapeInputs {
         targets = try Indices(capacity: rows, on: device)
         positions = try Indices(capacity: rows, on: device)
         cumulativeLengths = try Indices(capacity: rows + 1, on: device)
+        weights = try device.tensor(rows: rows, columns: 1)
     }
 }
 

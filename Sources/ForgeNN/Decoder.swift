@@ -131,25 +131,39 @@ package final class Decoder {
     /// - Returns: the sum of the log-probabilities of the targets, in double, row by row.
     package func forwardBackward(_ batch: TokenBatch, weight: Float) throws(Fault) -> Double {
         precondition(mode == .train, "a decoder without gradients only evaluates")
-        try run(batch, weight: weight)
+        try run(batch, .likelihood(weight: weight), share: weight)
         return sum()
+    }
+
+    /// The same for any objective of the targets' log-probabilities: adds its gradient.
+    /// - Parameters:
+    ///   - share: of the step's targets that one target of the pass is, for the balancing loss of a mixture.
+    ///   - derivative: takes the log-probability of every target, in the order of the rows, and gives the objective's derivative by each; where a row has none, it is
+    ///     given 0 and what it gives is not looked at.
+    package func forwardBackward(_ batch: TokenBatch, share: Float, derivative: ([Float]) throws(Fault) -> [Float]) throws(Fault) {
+        precondition(mode == .train, "a decoder without gradients only evaluates")
+        try withoutActuallyEscaping(derivative) { (derivative) throws(Fault) in
+            // The tape lets go of it before it is gone.
+            defer { tape.inputs.objective = .likelihood(weight: 0) }
+            try run(batch, .derivative(derivative), share: share)
+        }
     }
 
     /// The log-probability of every target, in the order of the rows; 0 where a row has none.
     package func logProbabilities(_ batch: TokenBatch) throws(Fault) -> [Float] {
         precondition(mode == .evaluate, "evaluate with a decoder planned for it: a training pass also adds gradients")
-        try run(batch, weight: 0)
+        try run(batch, .likelihood(weight: 0), share: 0)
         return tape[logp].values()
     }
 
     /// `[rows, vocabulary]`, for small batches: the trainer itself never stores logits.
     package func logits(_ batch: TokenBatch) throws(Fault) -> [Float] {
         precondition(mode == .evaluate, "only an evaluating decoder shows its logits")
-        try run(batch, weight: 0)
+        try run(batch, .likelihood(weight: 0), share: 0)
         return try weights.logits(tape[lastHidden], precision: tape.precision, on: tape.device).values()
     }
 
-    private func run(_ batch: TokenBatch, weight: Float) throws(Fault) {
+    private func run(_ batch: TokenBatch, _ objective: Objective, share: Float) throws(Fault) {
         try check(batch)
         tape.inputs.ids.write(batch.ids)
         tape.inputs.targets.write(batch.targets)
@@ -157,8 +171,8 @@ package final class Decoder {
         tape.inputs.cumulativeLengths.write(batch.cumulativeLengths)
         tape.inputs.rows = batch.rows
         tape.inputs.sequences = batch.sequences
-        tape.inputs.lossWeight = weight
-        if let experts = config.experts, experts.balances { tape.inputs.balanceWeight = Float(experts.balance * Double(weight) * Double(batch.targetCount)) }
+        tape.inputs.objective = objective
+        if let experts = config.experts, experts.balances { tape.inputs.balanceWeight = Float(experts.balance * Double(share) * Double(batch.targetCount)) }
         try tape.run(mode)
         guard let loads else { return }
         for layer in 0..<loads.layers { for expert in loads.counts[layer].indices { expertLoads[layer][expert] += loads.counts[layer][expert] } }

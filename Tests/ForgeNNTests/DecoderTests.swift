@@ -3,6 +3,7 @@ import ForgeCore
 import ForgeModel
 import ForgeNN
 import ForgeTensor
+import Glibc
 import Testing
 
 struct DecoderTests {
@@ -27,7 +28,39 @@ struct DecoderTests {
         let batch = batch([20, 1, 33], seed: seed)
         _ = try decoder.forwardBackward(batch, weight: 1)
         let evaluator = try Decoder(parameters, rows: 128, on: device)
-        func loss() throws -> Double { -(try evaluator.logProbabilities(batch).reduce(0) { $0 + Double($1) }) }
+        try expectSlopes(parameters, gradients, seed: seed) { -(try evaluator.logProbabilities(batch).reduce(0) { $0 + Double($1) }) }
+    }
+
+    /// The likelihood said as any other objective has the likelihood's gradient, to the bit.
+    @Test func `an objective's derivative is the weight of a row`() throws {
+        let device = try Device(threads: 2), (_, gradients, decoder) = try trained(DecoderTests.small, seed: 5, on: device), batch = batch([20, 1, 33], seed: 5)
+        decoder.beginStep()
+        let sum = try decoder.forwardBackward(batch, weight: 0.25)
+        let plain = gradients.flat.values()
+        decoder.beginStep()
+        var seen: [Float] = []
+        try decoder.forwardBackward(batch, share: 0.25) { logp in
+            seen = logp
+            return logp.map { _ in -0.25 }
+        }
+        #expect(gradients.flat.values() == plain)
+        #expect(seen.reduce(0.0) { $0 + Double($1) } == sum)
+    }
+
+    /// Two sequences against each other, as preference losses have them: -log σ(0.3·(log p₁ - log p₂)). Tolerance as above.
+    @Test(arguments: 0..<2 as Range<UInt64>)
+    func `an objective over several rows agrees with the difference quotient`(seed: UInt64) throws {
+        let device = try Device(threads: 2), (parameters, gradients, decoder) = try trained(DecoderTests.small, seed: seed, on: device), batch = batch([14, 19], seed: seed)
+        func margin(_ logp: [Float]) -> Double { 0.3 * (logp[..<14].reduce(0.0) { $0 + Double($1) } - logp[14...].reduce(0.0) { $0 + Double($1) }) }
+        try decoder.forwardBackward(batch, share: 1) { logp in
+            let slope = -0.3 / (1 + exp(margin(logp)))
+            return logp.indices.map { Float($0 < 14 ? slope : -slope) }
+        }
+        let evaluator = try Decoder(parameters, rows: 128, on: device)
+        try expectSlopes(parameters, gradients, seed: seed) { log1p(exp(-margin(try evaluator.logProbabilities(batch)))) }
+    }
+
+    private func expectSlopes(_ parameters: Parameters, _ gradients: Parameters, seed: UInt64, loss: () throws -> Double) throws {
         for (index, entry) in parameters.table.entries.enumerated() {
             let tensor = parameters.tensor(entry), before = tensor.values(), gradient = gradients.tensor(entry).values()
             var random = SeededGenerator(seed: seed, stream: UInt64(index))

@@ -125,7 +125,7 @@ struct MixtureTests {
         tape.plan(.train)
         tape.inputs.ids.write((0..<30).map(Int32.init))
         tape.inputs.targets.write(try golden.integers("targets"))
-        (tape.inputs.rows, tape.inputs.lossWeight) = (30, 1)
+        (tape.inputs.rows, tape.inputs.objective) = (30, .likelihood(weight: 1))
         try tape.run(.train)
 
         let loss = Double(try golden.floats("loss")[0])

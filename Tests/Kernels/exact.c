@@ -126,8 +126,8 @@ static void layers(const fk_ops *t, fk_stream s) {
                 if (status == FK_OK) status = t->gemm_pack(kn, weight, vocabulary, d, d, (fk_layout)(FK_KN | bf16), s);
                 const size_t workspace = fk_linear_ce_workspace(n % 2 ? FK_CE_ROWS : 2 * FK_CE_ROWS, d, vocabulary);
                 if (status == FK_OK)
-                    status = t->linear_ce(floats(n), floats(n * d), floats(vocabulary * d), floats(n * d), nk, kn, wanted, n, d, vocabulary, 0.5f, bf16, exact(workspace), workspace, s);
-                if (status == FK_OK) status = t->cross_entropy(floats(n), floats(n * vocabulary), wanted, n, vocabulary, 0.5f, s);
+                    status = t->linear_ce(floats(n), floats(n * d), floats(vocabulary * d), floats(n * d), nk, kn, wanted, n, d, vocabulary, floats(n), bf16, exact(workspace), workspace, s);
+                if (status == FK_OK) status = t->cross_entropy(floats(n), floats(n * vocabulary), wanted, n, vocabulary, floats(n), s);
                 verdict(t->name, "linear_ce", status);
             }
 

@@ -19,7 +19,7 @@
 extern "C" {
 #endif
 
-#define FK_ABI 8u
+#define FK_ABI 9u
 /// Columns a packed panel holds, on every CPU.
 #define FK_PANEL 32
 
@@ -241,16 +241,16 @@ typedef struct fk_ops {
     // -- loss ---------------------------------------------------------------------------------------------------
     /// The output projection and cross-entropy in one, by chunks of rows: logits = x·Wᵀ are never stored whole.
     /// logp[n] = logit[target] - logsumexp(logits), 0 where target < 0 (that row is masked);
-    /// if dx is not NULL: dx[n,d] = weight Σ_v (softmax - onehot) W, dw[v,d] += weight Σ_n (softmax - onehot) x, rows in
-    /// order; masked rows give 0. weight is 1 / (targets of the whole optimiser step).
+    /// if dx is not NULL: dx[n,d] = weight[n] Σ_v (softmax - onehot) W, dw[v,d] += Σ_n weight[n] (softmax - onehot) x, rows in
+    /// order; masked rows give 0. weight[n] is -∂loss/∂logp[n]: 1 / (targets of the whole optimiser step) where the loss is their mean.
     /// packed_nk: W packed FK_NK. packed_kn: W packed FK_KN (only read if dx). workspace: fk_linear_ce_workspace bytes for FK_CE_ROWS rows or more.
     fk_status (*linear_ce)(float *logp, float *dx, float *dw, const float *x, const float *packed_nk, const float *packed_kn,
-                           const int32_t *targets, int64_t n, int64_t d, int64_t vocabulary, float weight, int32_t flags,
+                           const int32_t *targets, int64_t n, int64_t d, int64_t vocabulary, const float *weights, int32_t flags,
                            void *workspace, size_t workspace_bytes, fk_stream s);
     /// logp[n] = logits[n,target] - logsumexp(logits[n,:]); 0 where target < 0.
     fk_status (*logprob)(float *logp, const float *logits, const int32_t *targets, int64_t n, int64_t vocabulary, fk_stream s);
-    /// The same, and logits[n,:] ← weight (softmax - onehot), 0 where target < 0: the gradient of -weight Σ_n logp.
-    fk_status (*cross_entropy)(float *logp, float *logits, const int32_t *targets, int64_t n, int64_t vocabulary, float weight, fk_stream s);
+    /// The same, and logits[n,:] ← weight[n] (softmax - onehot), 0 where target < 0: the gradient of -Σ_n weight[n] logp[n].
+    fk_status (*cross_entropy)(float *logp, float *logits, const int32_t *targets, int64_t n, int64_t vocabulary, const float *weights, fk_stream s);
 
     // -- elements -----------------------------------------------------------------------------------------------
     /// out = alpha x + beta y (y may be NULL: out = alpha x). out may alias x or y.

@@ -307,13 +307,13 @@ static void layers() {
         std::vector<int32_t> which((size_t)n);
         for (size_t i = 0; i < which.size(); i++) which[i] = i % 3 ? (int32_t)((int64_t)i % v) : -1;
         Ints targets(which);
-        Floats logp(n), logits(n * v, 20);
+        Floats logp(n), logits(n * v, 20), weights(n);
         logp.poison();
         good(table->logprob(logp, logits, targets, n, v, stream), shape);
         reference->logprob(logp.ref(), logits.ref(), targets.ref(), n, v, slow);
         logp.compare("logp", shape, ((double)v + 8) * u);
-        good(table->cross_entropy(logp, logits, targets, n, v, 0.5f, stream), shape);
-        reference->cross_entropy(logp.ref(), logits.ref(), targets.ref(), n, v, 0.5f, slow);
+        good(table->cross_entropy(logp, logits, targets, n, v, weights, stream), shape);
+        reference->cross_entropy(logp.ref(), logits.ref(), targets.ref(), n, v, weights.ref(), slow);
         logits.compare("dlogits", shape, ((double)v + 8) * u);
     });
     end();
@@ -326,16 +326,16 @@ static void layers() {
             for (size_t i = 0; i < which.size(); i++) which[i] = i % 3 ? (int32_t)((int64_t)i % v) : -1;
             Ints targets(which);
             const size_t room = fk_linear_ce_workspace(turn % 4 ? FK_CE_ROWS : 2 * FK_CE_ROWS, d, v);
-            Floats w(v * d), nk(packed_floats(d, v, bf16)), kn(packed_floats(v, d, bf16)), x(n * d), logp(n), dx(n * d), dw(v * d), workspace((int64_t)(room + 3) / 4);
+            Floats w(v * d), nk(packed_floats(d, v, bf16)), kn(packed_floats(v, d, bf16)), x(n * d), logp(n), weights(n), dx(n * d), dw(v * d), workspace((int64_t)(room + 3) / 4);
             std::vector<float> their_nk(nk.host.size()), their_kn(kn.host.size());
             std::vector<char> beside(room);
             fk_status status = table->gemm_pack(nk, w, d, v, d, (fk_layout)(FK_NK | bf16), stream);
             if (status == FK_OK) status = table->gemm_pack(kn, w, v, d, d, (fk_layout)(FK_KN | bf16), stream);
-            if (status == FK_OK) status = table->linear_ce(logp, dx, dw, x, nk, kn, targets, n, d, v, 0.5f, bf16, workspace.at(), room, stream);
+            if (status == FK_OK) status = table->linear_ce(logp, dx, dw, x, nk, kn, targets, n, d, v, weights, bf16, workspace.at(), room, stream);
             good(status, shape);
             reference->gemm_pack(their_nk.data(), w.ref(), d, v, d, (fk_layout)(FK_NK | bf16), slow);
             reference->gemm_pack(their_kn.data(), w.ref(), v, d, d, (fk_layout)(FK_KN | bf16), slow);
-            reference->linear_ce(logp.ref(), dx.ref(), dw.ref(), x.ref(), their_nk.data(), their_kn.data(), targets.ref(), n, d, v, 0.5f, bf16, beside.data(), room, slow);
+            reference->linear_ce(logp.ref(), dx.ref(), dw.ref(), x.ref(), their_nk.data(), their_kn.data(), targets.ref(), n, d, v, weights.ref(), bf16, beside.data(), room, slow);
             // The softmax is rounded to bfloat16 before it is multiplied: where the two differ by less than one step of it, by one step at most.
             const double logit = ((double)d + (double)v + 8) * u * 4 * (double)d, step = bf16 ? 0x1p-8 : 0;
             logp.compare("logp", shape, logit), dx.compare("dx", shape, [&](size_t) { return logit + step + ((double)v + 2) * u * 4; });
