@@ -79,8 +79,8 @@ package enum DocumentArchive {
         }
 
         /// Texts of one split, in the order of the leaves.
-        package func forEach(_ split: DocumentLeaf.Split, _ body: ([UInt8]) throws(Fault) -> Void) throws(Fault) {
-            for (i, leaf) in manifest.leaves.enumerated() where leaf.split == split { try body(try text(i)) }
+        package func forEach(_ split: DocumentLeaf.Split, _ body: (DocumentKind, [UInt8]) throws(Fault) -> Void) throws(Fault) {
+            for (i, leaf) in manifest.leaves.enumerated() where leaf.split == split { try body(leaf.kind, try text(i)) }
         }
 
         private static func damaged(_ why: String) -> Fault {

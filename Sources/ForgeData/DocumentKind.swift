@@ -3,6 +3,8 @@ package enum DocumentKind: String, Sendable, Hashable, CaseIterable, Codable {
     case text, markdown, html
     /// A manual page in roff, with man or mdoc macros.
     case man
+    /// Examples of what a model should do, one a line.
+    case samples
 }
 
 /// Why a document was not taken in. Its words are for people; `reason` is for counting.
@@ -40,6 +42,7 @@ extension DocumentKind {
         let parts = lower.split(separator: ".", omittingEmptySubsequences: false)
         let suffix = parts.count > 1 ? String(parts.last ?? "") : ""
         if let known = notYet[suffix] { throw Refusal(.notYet, "\(known) cannot be read yet") }
+        if ["jsonl", "ndjson"].contains(suffix) { return .samples }
         if startsAsHTML(bytes) || ["html", "htm", "xhtml"].contains(suffix) { return .html }
         let line = firstLine(bytes)
         if isManRequest(line) { return .man }
@@ -88,7 +91,7 @@ extension DocumentKind {
     private static let notYet: [String: String] = {
         let families: [(String, String)] = [
             ("pdf", "PDF"), ("docx doc dotx odt ott", "a word processor's document"), ("xlsx xls ods", "a spreadsheet"), ("pptx ppt odp", "a presentation"), ("epub", "EPUB"),
-            ("rtf", "RTF"), ("ps eps", "PostScript"), ("eml mbox msg", "e-mail"), ("csv tsv", "a table in text"), ("json jsonl ndjson geojson ipynb", "JSON"), ("xml xsd xsl rng nxml tei", "XML"),
+            ("rtf", "RTF"), ("ps eps", "PostScript"), ("eml mbox msg", "e-mail"), ("csv tsv", "a table in text"), ("json geojson ipynb", "JSON"), ("xml xsd xsl rng nxml tei", "XML"),
             ("rst", "reStructuredText"), ("adoc asciidoc", "AsciiDoc"), ("org", "Org"), ("tex sty cls", "TeX"), ("texi texinfo info", "Texinfo"), ("ics vcf", "a calendar or address book"),
             ("png jpg jpeg gif tif tiff bmp webp svg ico", "an image"), ("wav mp3 ogg flac m4a", "sound"), ("mp4 mkv mov webm avi", "film"), ("zip tar tgz bz2 xz zst 7z rar", "an archive"),
             ("pkl pickle pt pth bin npz npy h5", "program data"), ("safetensors gguf", "a model"), ("css js mjs", "a web page's program"), ("exe dll so o a class jar pyc wasm", "a program"),

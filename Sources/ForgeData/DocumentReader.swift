@@ -44,15 +44,23 @@ package struct DocumentReader: Sendable {
         let kind = try DocumentKind.detect(name: name, bytes: content)
         content = try TextEncoding.check(content)
         var text: [UInt8]
+        var samples: [PersonalData.Kind: Int]?
         switch kind {
         case .text: text = PlainTextReader.read(content)
         case .markdown: text = MarkdownReader.read(content)
         case .html: text = HTMLReader.read(content)
         case .man: text = try ManReader.read(content)
+        case .samples: (text, samples) = try SampleReader.read(content, redacts: settings.redacts)
         }
         text = TextEncoding.wellFormed(text)
         guard text.contains(where: { $0 > 0x20 }) else { throw Refusal(.empty, "it holds no text") }
         guard text.count <= settings.documentLimit else { throw Refusal(.tooLarge, "its text is longer than \(ByteCount(settings.documentLimit))") }
+        if let samples {
+            // Samples are alike by nature: only equal files are one.
+            let digest = Digest.sha256(text), bucket = digest.bytes[..<8].reduce(0 as UInt64) { $0 << 8 | UInt64($1) }
+            return ReadDocument(
+                path: path, kind: kind, raw: .sha256(bytes), textDigest: digest, text: text, personal: samples, buckets: Array(repeating: bucket, count: MinHash.bucketCount))
+        }
         let found = PersonalData.find(in: text)
         var personal: [PersonalData.Kind: Int] = [:]
         for finding in found { personal[finding.kind, default: 0] += 1 }

@@ -55,15 +55,17 @@ package struct Ingestor: Sendable {
             let reasons = report.reasons.sorted { $0.key.rawValue < $1.key.rawValue }.map { "\($0.value) \($0.key.rawValue)" }.joined(separator: ", ")
             throw Fault(
                 .request, "dataset.empty", "no document was accepted", why: reasons.isEmpty ? "none was sent" : "refused: \(reasons)",
-                remedy: "send text, Markdown, HTML or manual pages in UTF-8")
+                remedy: "send text, Markdown, HTML, manual pages or JSON Lines of samples, in UTF-8")
         }
         let groups = Ingestor.groups(of: entries)
         let names = groups.map { members in members.map { entries[$0].text }.min()! }
-        let heldOut = Ingestor.heldOut(names, permille: heldOutPermille)
+        let keeps = groups.map { members in members.min { Ingestor.isKept(entries[$0], before: entries[$1]) }! }
+        let heldOut = Ingestor.heldOut(zip(keeps, names).filter { entries[$0.0].kind != .samples }.map(\.1), permille: heldOutPermille)
         var leaves: [DocumentLeaf] = []
-        for (members, name) in zip(groups, names) {
-            let kept = members.min { Ingestor.isKept(entries[$0], before: entries[$1]) }!
-            let side: DocumentLeaf.Split = heldOut.contains(name) ? .heldout : .train
+        for ((members, name), kept) in zip(zip(groups, names), keeps) {
+            // The name of a file of samples says which side it is on.
+            let isHeldOut = entries[kept].kind == .samples ? SampleReader.isHeldOut(entries[kept].path) : heldOut.contains(name)
+            let side: DocumentLeaf.Split = isHeldOut ? .heldout : .train
             for member in members {
                 let entry = entries[member]
                 let split: DocumentLeaf.Split = member == kept ? side : .duplicate

@@ -173,6 +173,14 @@ package enum UnixSocket {
         }
     }
 
+    /// Ends the connection under every descriptor of it.
+    package static func shutDown(_ socket: Int32) { _ = shutdown(socket, Int32(SHUT_RDWR)) }
+
+    /// Another descriptor of the same connection.
+    package static func duplicate(_ socket: Int32) throws(Fault) -> Int32 {
+        try checked("duplicate", "a socket") { fcntl(socket, F_DUPFD_CLOEXEC, 0) }
+    }
+
     package static func shutDownWriting(_ socket: Int32) { _ = shutdown(socket, Int32(SHUT_WR)) }
 
     package static func setBlocking(_ socket: Int32, _ blocking: Bool) throws(Fault) {

@@ -4,9 +4,66 @@ import ForgeCrypto
 package import ForgeModel
 package import ForgeTensor
 
-/// How a model is made: architecture, tokenizer, data order, optimiser, schedule. Everything that decides its bits, but the data.
+/// How a model is made: architecture and tokenizer or the model it starts from, method, data order, optimiser, schedule. Everything that decides its bits, but the
+/// data and what it starts from.
 package struct Recipe: Sendable, Hashable {
     package static let format = "forge-recipe/v1"
+
+    /// What a run learns, and from what.
+    package enum Method: String, Sendable, CaseIterable {
+        /// The next token of documents.
+        case pretrain
+        /// What the assistant says in samples.
+        case sft
+
+        package var learnsFromSamples: Bool { self != .pretrain }
+    }
+
+    /// A decoder made from nothing.
+    package struct Architecture: Sendable, Hashable {
+        package var width: Int
+        package var layers: Int
+        package var queryHeads: Int
+        package var kvHeads: Int
+        package var headDim: Int
+        package var feedForward: Int
+        package var context: Int
+        package var ropeTheta: Double
+        package var normEps: Double
+        package var tiedEmbeddings: Bool
+        package var embeddingDeviation: Double
+        /// Tokens of the tokenizer that is trained for it.
+        package var vocabulary: Int
+
+        /// Once the tokenizer is there.
+        package func config(vocabulary: Int, bos: Int, eos: Int) -> MistralConfig {
+            MistralConfig(
+                vocabulary: vocabulary, width: width, feedForward: feedForward, layers: layers, queryHeads: queryHeads, kvHeads: kvHeads, headDim: headDim,
+                contextMax: context, normEps: Float(normEps), ropeTheta: ropeTheta, tiedEmbeddings: tiedEmbeddings, bos: bos, eos: eos)
+        }
+    }
+
+    /// What a run starts from.
+    package enum Start: Sendable, Hashable {
+        case architecture(Architecture)
+        /// A model of the registry, `name@version`.
+        case base(String)
+    }
+
+    /// Adapters learn beside weights that stay as they are.
+    package struct Adapters: Sendable, Hashable {
+        package var config: AdapterConfig
+        /// How the frozen matrices are kept while the adapters learn.
+        package var format: WeightFormat
+    }
+
+    /// What becomes of samples longer than `sequence_length`.
+    package enum TooLong: String, Sendable, CaseIterable { case refuse, drop }
+
+    package struct Samples: Sendable, Hashable {
+        package var packs: Bool
+        package var tooLong: TooLong
+    }
 
     package enum Optimizer: String, Sendable, CaseIterable {
         /// AdamW for every parameter.
@@ -24,20 +81,12 @@ package struct Recipe: Sendable, Hashable {
 
     package var name: String
     package var seed: UInt64
-    // model
-    package var width: Int
-    package var layers: Int
-    package var queryHeads: Int
-    package var kvHeads: Int
-    package var headDim: Int
-    package var feedForward: Int
-    package var context: Int
-    package var ropeTheta: Double
-    package var normEps: Double
-    package var tiedEmbeddings: Bool
-    package var embeddingDeviation: Double
-    // tokenizer
-    package var vocabulary: Int
+    package var method: Method
+    package var start: Start
+    /// Nil where every weight learns.
+    package var adapters: Adapters?
+    /// Of a method that learns from samples.
+    package var samples: Samples?
     // training
     package var steps: Int
     package var sequenceLength: Int
@@ -66,13 +115,6 @@ package struct Recipe: Sendable, Hashable {
     /// The chat template the model records, if it was trained to be spoken to.
     package var chatTemplate: String?
 
-    /// The architecture, once the tokenizer is there.
-    package func config(vocabulary: Int, bos: Int, eos: Int) -> MistralConfig {
-        MistralConfig(
-            vocabulary: vocabulary, width: width, feedForward: feedForward, layers: layers, queryHeads: queryHeads, kvHeads: kvHeads, headDim: headDim,
-            contextMax: context, normEps: Float(normEps), ropeTheta: ropeTheta, tiedEmbeddings: tiedEmbeddings, bos: bos, eos: eos)
-    }
-
     package var tokens: Int { steps * sequencesPerStep * sequenceLength }
     /// SHA-256 of the recipe with every default written out.
     package var digest: Digest { .sha256(Array(yaml.utf8)) }
@@ -90,36 +132,32 @@ extension Recipe {
         guard !name.isEmpty, name.utf8.count <= 64 else { throw root.fault("name", "must have 1 to 64 bytes") }
         seed = UInt64(try root.optionalInt("seed", in: 0...(1 << 53 - 1)) ?? 1)
 
-        var model = try root.reader("model")
-        width = try model.int("width", in: 8...65_536)
-        layers = try model.int("layers", in: 1...512)
-        queryHeads = try model.int("query_heads", in: 1...1024)
-        kvHeads = try model.optionalInt("kv_heads", in: 1...1024) ?? queryHeads
-        headDim = try model.optionalInt("head_dim", in: 2...256) ?? width / queryHeads
-        feedForward = try model.int("feed_forward", in: 1...262_144)
-        context = try model.int("context", in: 2...1_048_576)
-        ropeTheta = try model.optionalDouble("rope_theta", in: 2...1e12) ?? 10_000
-        normEps = try model.optionalDouble("norm_eps", in: 1e-12...1e-2) ?? 1e-5
-        tiedEmbeddings = try model.optionalBool("tied_embeddings") ?? true
-        embeddingDeviation = try model.optionalDouble("embedding_deviation", in: 1e-6...10) ?? 0.02
-        if !queryHeads.isMultiple(of: kvHeads) { throw model.fault("kv_heads", "is \(kvHeads) and must divide query_heads (\(queryHeads))") }
-        if !headDim.isMultiple(of: 2) { throw model.fault("head_dim", "is \(headDim) and must be even: rotary positions turn pairs") }
-        try model.finish()
-
-        var tokenizer = try root.reader("tokenizer")
-        vocabulary = try tokenizer.int("vocabulary", in: 276...1_048_576)
-        try tokenizer.finish()
+        method = try root.optionalChoice("method") ?? .pretrain
+        if let base = try root.optionalString("base") {
+            guard Recipe.isReference(base) else { throw root.fault("base", "is `\(base.prefix(100))`; a model is named `name@version`, as `forge model ls` shows it") }
+            for key in ["model", "tokenizer"] where root.node(key) != nil { throw root.fault(key, "stands beside `base`, which brings its own") }
+            start = .base(base)
+        } else {
+            start = .architecture(try Architecture(&root))
+        }
+        adapters = try Adapters(&root)
+        if adapters != nil, case .architecture = start { throw root.fault("adapters", "are set, and there is no `base` they would lie beside") }
+        samples = method.learnsFromSamples ? try Samples(&root) : nil
 
         var training = try root.reader("training")
         steps = try training.int("steps", in: 1...100_000_000)
-        sequenceLength = try training.optionalInt("sequence_length", in: 2...1_048_576) ?? context
+        if case .architecture(let model) = start {
+            sequenceLength = try training.optionalInt("sequence_length", in: 2...1_048_576) ?? model.context
+            if sequenceLength > model.context { throw training.fault("sequence_length", "is \(sequenceLength); the model's context holds \(model.context)") }
+        } else {
+            sequenceLength = try training.int("sequence_length", in: 2...1_048_576)
+        }
         sequencesPerStep = try training.int("sequences_per_step", in: 1...1_000_000)
         sequencesPerPass = try training.optionalInt("sequences_per_pass", in: 1...1_000_000) ?? sequencesPerStep
         recompute = try training.optionalBool("recompute") ?? false
         clip = try training.optionalDouble("clip", in: 1e-6...1e9) ?? 1
         checkpointEvery = try training.optionalInt("checkpoint_every", in: 1...100_000_000) ?? 100
         precision = try training.optionalChoice("precision") ?? .bf16
-        if sequenceLength > context { throw training.fault("sequence_length", "is \(sequenceLength); the model's context holds \(context)") }
         try training.finish()
 
         var optimiser = try root.reader("optimizer")
@@ -131,6 +169,7 @@ extension Recipe {
         weightDecay = try optimiser.optionalDouble("weight_decay", in: 0...10) ?? 0.1
         momentum = try optimiser.optionalDouble("momentum", in: 0...0.9999) ?? 0.95
         matrixRate = try optimiser.optionalDouble("matrix_rate", in: 1e-9...10) ?? learningRate
+        if adapters != nil, optimizer == .muon { throw optimiser.fault("kind", "is `muon`; adapters are learnt by `adamw`") }
         try optimiser.finish()
 
         var rate = try root.reader("schedule")
@@ -147,26 +186,19 @@ extension Recipe {
         try root.finish()
     }
 
+    private static func isReference(_ text: String) -> Bool {
+        let parts = text.split(separator: "@", omittingEmptySubsequences: false)
+        return parts.count == 2 && (1...64).contains(parts[0].utf8.count) && parts[0].utf8.allSatisfy { (0x21...0x7e).contains($0) } && Int(parts[1]).map { $0 >= 1 && String($0) == parts[1] } == true
+    }
+
     /// The recipe with every default written out: one text for one recipe. This is the `recipe.yaml` of a model.
     package var yaml: String {
         """
         format: \(Recipe.format)
         name: \(Recipe.quoted(name))
         seed: \(seed)
-        model:
-          width: \(width)
-          layers: \(layers)
-          query_heads: \(queryHeads)
-          kv_heads: \(kvHeads)
-          head_dim: \(headDim)
-          feed_forward: \(feedForward)
-          context: \(context)
-          rope_theta: \(ropeTheta)
-          norm_eps: \(normEps)
-          tied_embeddings: \(tiedEmbeddings)
-          embedding_deviation: \(embeddingDeviation)
-        tokenizer:
-          vocabulary: \(vocabulary)
+
+        """ + (method == .pretrain ? "" : "method: \(method.rawValue)\n") + startYAML + (adapters?.yaml ?? "") + (samples?.yaml ?? "") + """
         training:
           steps: \(steps)
           sequence_length: \(sequenceLength)
@@ -194,7 +226,7 @@ extension Recipe {
         """ + (chatTemplate.map { "chat:\n  template: \(Recipe.quoted($0))\n" } ?? "")
     }
 
-    private static func quoted(_ text: String) -> String {
+    static func quoted(_ text: String) -> String {
         var out = "\""
         for scalar in text.unicodeScalars {
             switch scalar {

@@ -1,4 +1,5 @@
 package import ForgeCore
+package import ForgeData
 package import ForgeModel
 import ForgeNN
 package import ForgeTensor
@@ -23,6 +24,12 @@ package final class Scorer {
         package var tokens = 0
         package var bitsPerByte: Double { bytes == 0 ? 0 : bits / Double(bytes) }
         package init() {}
+
+        package static func + (a: Score, b: Score) -> Score {
+            var sum = Score()
+            (sum.bits, sum.bytes, sum.tokens) = (a.bits + b.bits, a.bytes + b.bytes, a.tokens + b.tokens)
+            return sum
+        }
     }
 
     package init(_ parameters: Parameters, tokenizer: Tokenizer, window: Int? = nil, on device: Device) throws(Fault) {
@@ -40,8 +47,7 @@ package final class Scorer {
         var ids: [Int32] = [], targets: [Int32] = [], lengths: [Int32] = [0]
         func flush() throws(Fault) {
             guard !ids.isEmpty else { return }
-            let batch = TokenBatch(ids: ids, targets: targets, cumulativeLengths: lengths)
-            for value in try decoder.logProbabilities(batch) { score.bits -= Double(value) / M_LN2 }
+            score.bits += try bits(TokenBatch(ids: ids, targets: targets, cumulativeLengths: lengths))
             ids.removeAll(keepingCapacity: true)
             targets.removeAll(keepingCapacity: true)
             lengths = [0]
@@ -64,4 +70,26 @@ package final class Scorer {
         try flush()
         return score
     }
+
+    /// What is learnt of each sequence, with all that stands before it; the marks that end an answer count as tokens, and not as bytes.
+    /// - Throws: `.request` for a sequence longer than the model reads, or than is read at once.
+    package func score(_ sequences: [LearntSequence]) throws(Fault) -> Score {
+        var score = Score(), pass: [LearntSequence] = []
+        for sequence in sequences {
+            guard sequence.rows <= window else {
+                throw Fault(.request, "evaluation.too_long", "a sample cannot be scored", why: "it has \(sequence.rows) tokens, and \(window) are read at once", remedy: "leave it out of what is held out")
+            }
+            if pass.reduce(sequence.rows, { $0 + $1.rows }) > rows {
+                score.bits += try bits(TokenBatch(pass))
+                pass = []
+            }
+            pass.append(sequence)
+            score.tokens += sequence.targetCount
+            for range in sequence.learnt { score.bytes += tokenizer.decode(sequence.tokens[range]).count }
+        }
+        if !pass.isEmpty { score.bits += try bits(TokenBatch(pass)) }
+        return score
+    }
+
+    private func bits(_ batch: TokenBatch) throws(Fault) -> Double { try decoder.logProbabilities(batch).reduce(0.0) { $0 - Double($1) / M_LN2 } }
 }

@@ -8,12 +8,17 @@ import ForgeTokenizer
 package struct TrainedModel {
     package let recipe: Recipe
     package let config: MistralConfig
+    /// Of the model, or of the adapters that are merged into `base`.
     package let parameters: Parameters
+    package let base: StoredModel?
     package let kernels: String
 
-    package init(recipe: Recipe, config: MistralConfig, parameters: Parameters, kernels: String) {
-        (self.recipe, self.config, self.parameters, self.kernels) = (recipe, config, parameters, kernels)
+    package init(recipe: Recipe, config: MistralConfig, parameters: Parameters, base: StoredModel? = nil, kernels: String) {
+        precondition(parameters.table.adapters == nil || base != nil, "adapters are merged into a model")
+        (self.recipe, self.config, self.parameters, self.base, self.kernels) = (recipe, config, parameters, base, kernels)
     }
+
+    private var isMerged: Bool { parameters.table.adapters != nil }
 
     /// config.json, generation.json, recipe.yaml and code.json.
     /// - Throws: `.request` if the recipe names a chat template that does not exist.
@@ -24,49 +29,63 @@ package struct TrainedModel {
         return [
             .config: Array(config.json.text.utf8), .recipe: Array(recipe.yaml.utf8), .code: CodeRecord(kernelPath: kernels).encoded,
             .generation: GenerationRecord(
-                chatTemplate: recipe.chatTemplate, contextLength: config.contextMax, endOfText: config.eos ?? 2, precision: recipe.precision.rawValue
+                chatTemplate: recipe.chatTemplate ?? base?.generation.chatTemplate, template: recipe.chatTemplate == nil ? base?.generation.template : nil,
+                contextLength: base?.generation.contextLength ?? config.contextMax, endOfText: base?.generation.endOfText ?? config.eos ?? 2, precision: recipe.precision.rawValue
             ).encoded,
         ]
     }
 
-    /// Where each tensor lies in model.safetensors.
-    package var layout: TensorTable { TensorTable(laying: parameters.table.homes.map { ($0.home.name, .f32, $0.home.shape) }, metadata: ["format": "pt"]) }
+    /// Where each tensor lies in model.safetensors. What was merged into keeps its type; what learnt is float32.
+    package var layout: TensorTable {
+        TensorTable(
+            laying: ParameterTable(config).homes.map { ($0.home.name, isMerged ? base?.weights[$0.home.name]?.dtype ?? .f32 : .f32, $0.home.shape) }, metadata: ["format": "pt"])
+    }
 
     /// Gives model.safetensors piece by piece, each at most a few MiB.
     package func writeWeights(_ sink: ([UInt8]) throws(Fault) -> Void) throws(Fault) {
-        let layout = layout, parts = Dictionary(uniqueKeysWithValues: parameters.table.homes.map { ($0.home.name, $0.entries) })
+        let layout = layout, parts = Dictionary(uniqueKeysWithValues: ParameterTable(config).homes.map { ($0.home.name, $0.entries) })
         try sink(layout.headerBytes)
         for stored in layout.entries {
             for entry in parts[stored.name] ?? [] {
-                let tensor = parameters.tensor(entry), step = 1 << 20
-                for start in stride(from: 0, to: tensor.count, by: step) {
-                    try sink(tensor.view(from: start, rows: 1, columns: min(step, tensor.count - start)).bytes())
-                }
+                if isMerged { try merge(entry, as: stored.dtype, sink) } else { try write(parameters.tensor(entry), sink) }
             }
         }
     }
-}
 
-extension Parameters {
-    /// Takes the weights of a model file.
-    /// - Parameter read: gives bytes of the file; every tensor of the table must be there with its shape, as float32 or as bfloat16, which widens exactly.
-    /// - Throws: `.request` naming the tensor that is missing or does not fit.
-    package func load(_ file: TensorTable, read: (Range<Int>) throws(Fault) -> [UInt8]) throws(Fault) {
-        for entry in table.entries {
-            let home = entry.home
-            guard let found = file[home.name] else {
-                throw Fault(.request, "model.tensor", "the weights do not fit the configuration", why: "tensor `\(home.name)` is missing")
+    private static let piece = 1 << 20
+
+    private func write(_ tensor: Tensor, _ sink: ([UInt8]) throws(Fault) -> Void) throws(Fault) {
+        for start in stride(from: 0, to: tensor.count, by: TrainedModel.piece) {
+            try sink(tensor.view(from: start, rows: 1, columns: min(TrainedModel.piece, tensor.count - start)).bytes())
+        }
+    }
+
+    /// W + s·B·A in float32, rounded once to W's type (docs/formats/adapters.md §3).
+    private func merge(_ entry: ParameterTable.Entry, as type: DType, _ sink: ([UInt8]) throws(Fault) -> Void) throws(Fault) {
+        guard let base, let found = base.weights[entry.home.name] else { preconditionFailure("a run of adapters has looked at every tensor of its base") }
+        let delta = delta(entry)
+        for start in stride(from: 0, to: entry.count, by: TrainedModel.piece) {
+            let count = min(TrainedModel.piece, entry.count - start), bytes = try base.bytes(found.bytes(of: count, from: entry.home.first + start))
+            guard let delta else {
+                try sink(bytes)
+                continue
             }
-            guard found.shape == home.shape else {
-                throw Fault(.request, "model.tensor", "the weights do not fit the configuration", why: "tensor `\(home.name)` is \(found.shape), not \(home.shape)")
-            }
-            let bytes = try read(found.bytes(of: entry.count, from: home.first))
-            switch found.dtype {
-            case .f32: tensor(entry).write(bytes: bytes)
-            case .bf16: tensor(entry).write(stride(from: 0, to: bytes.count, by: 2).map { Float(bitPattern: UInt32(bytes[$0]) << 16 | UInt32(bytes[$0 + 1]) << 24) })
-            default:
-                throw Fault(.request, "model.tensor", "the weights cannot be read", why: "tensor `\(home.name)` is \(found.dtype.rawValue); F32 and BF16 are read")
+            var values = type.floats(bytes)
+            delta.add(to: &values, from: start)
+            try sink(type.bytes(values))
+        }
+    }
+
+    /// What the adapter beside a matrix adds to it; nil where there is none.
+    private func delta(_ entry: ParameterTable.Entry) -> AdapterDelta? {
+        guard let adapters = parameters.table.adapters else { return nil }
+        for layer in 0..<config.layers {
+            for target in config.adapterTargets where target.module(layer) + ".weight" == entry.name {
+                return parameters.adapter(layer, target).map {
+                    AdapterDelta(down: $0.down.values(), up: $0.up.values(), rank: adapters.rank, columns: entry.shape[1], scale: adapters.scale)
+                }
             }
         }
+        return nil
     }
 }

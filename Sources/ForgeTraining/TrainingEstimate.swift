@@ -1,5 +1,5 @@
 package import ForgeCore
-import ForgeModel
+package import ForgeModel
 import ForgeNN
 package import ForgeTensor
 
@@ -17,19 +17,31 @@ package struct TrainingEstimate: Sendable, Hashable, Codable {
     package let seconds: Double
 
     /// Plans the whole run without touching the memory it would take.
-    /// - Parameter vocabulary: of the tokenizer that is or will be trained.
-    package init(_ recipe: Recipe, vocabulary: Int? = nil, on device: Device) throws(Fault) {
-        let config = recipe.config(vocabulary: vocabulary ?? recipe.vocabulary, bos: 1, eos: 2)
+    /// - Parameters:
+    ///   - base: the configuration of what the recipe starts from, if that is a model.
+    ///   - vocabulary: of the tokenizer that is or will be trained.
+    package init(_ recipe: Recipe, base: MistralConfig? = nil, vocabulary: Int? = nil, on device: Device) throws(Fault) {
+        let config: MistralConfig
+        switch recipe.start {
+        case .architecture(let model): config = model.config(vocabulary: vocabulary ?? model.vocabulary, bos: 1, eos: 2)
+        case .base:
+            guard let base else { preconditionFailure("a run from a model is estimated for that model") }
+            config = base
+        }
         try config.validate()
-        let table = ParameterTable(config)
+        let table = ParameterTable(config), learning = recipe.adapters.map { ParameterTable(config, adapters: $0.config) } ?? table
         let weights = try Parameters(table, on: device), gradients = try Parameters(table, on: device)
         let rows = min(recipe.sequencesPerPass, recipe.sequencesPerStep) * recipe.sequenceLength
         let decoder = try Decoder(weights, gradients: gradients, rows: rows, precision: recipe.precision, recompute: recipe.recompute, on: device)
-        parameters = table.count
+        parameters = learning.count
         tokens = recipe.tokens
-        flops = table.trainingFlops(perTokenWithContext: recipe.sequenceLength) * Double(recipe.tokens)
-        memory = Optimiser.bytes(table) + decoder.activationBytes + ByteCount(device.threads << 21) + .mib(64)
-        disk = ByteCount(table.count * 4 * 10) + .mib(1)
+        // Frozen weights have no gradients of their own: a third of the products falls away.
+        flops = table.trainingFlops(perTokenWithContext: recipe.sequenceLength) * Double(recipe.tokens) * (recipe.adapters == nil ? 1 : 2.0 / 3)
+        let frozen = recipe.adapters.map { PackedWeights.bytes(config, as: $0.format) } ?? ByteCount(0)
+        // A base is lent whole, in memory.
+        let lent = base == nil ? ByteCount(0) : ByteCount(table.count * 4)
+        memory = Optimiser.bytes(learning) + frozen + lent + decoder.activationBytes + ByteCount(device.threads << 21) + .mib(64)
+        disk = ByteCount(learning.count * 4 * 9 + table.count * 4) + .mib(1)
         machinePeak = device.measuredPeak(precision: recipe.precision)
         seconds = flops / (machinePeak * TrainingEstimate.usualShare(recipe.precision))
     }

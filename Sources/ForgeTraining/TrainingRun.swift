@@ -1,18 +1,34 @@
 package import ForgeCore
 package import ForgeCrypto
-package import ForgeData
+import ForgeData
 package import ForgeModel
 import ForgeNN
 import ForgeOS
 package import ForgeTensor
 package import ForgeTokenizer
 
+/// The model a run begins with.
+package enum RunStart {
+    /// A new one, once its tokenizer is there.
+    case tokenizer(Tokenizer)
+    case base(StoredModel)
+
+    var tokenizer: Tokenizer {
+        switch self {
+        case .tokenizer(let tokenizer): tokenizer
+        case .base(let model): model.tokenizer
+        }
+    }
+
+    var base: StoredModel? { if case .base(let model) = self { model } else { nil } }
+}
+
 /// One run from its first step to a model, resumed from its folder wherever it was left.
 ///
 /// Not Sendable: the worker process drives it from one thread.
 package final class TrainingRun {
     package let recipe: Recipe
-    package let config: MistralConfig
+    package var config: MistralConfig { learner.config }
     /// Steps done.
     package private(set) var steps = 0
     /// Targets learnt from.
@@ -25,39 +41,38 @@ package final class TrainingRun {
     package let machinePeak: Double
 
     private let device: Device
-    private let optimiser: Optimiser
-    private let decoder: Decoder
-    private var cursor: BatchCursor
+    private let start: RunStart
+    private let learner: Learner
+    private var lesson: any Lesson
     private let folder: CheckpointFolder
     private var savedAt = -1
     private let openedAt = Clock.monotonic
 
-    /// Opens the run: resumes from `folder` if it holds a checkpoint, else starts from the recipe's seed.
+    /// Opens the run: resumes from `folder` if it holds a checkpoint, else starts as the recipe says.
     /// - Parameters:
-    ///   - shard: the training split's tokens.
-    ///   - tokenizer: its vocabulary and control tokens.
+    ///   - material: what the training split holds, as the method wants it.
+    ///   - start: what the recipe starts from.
     ///   - stateDirectory: the run's own; checkpoints are sealed in it under `key`.
     ///   - threads: nil takes what the process may use. Results do not depend on it.
-    /// - Throws: `.request` if recipe, tokenizer and data do not fit; `.environment` without memory, or when the folder belongs to another run.
+    /// - Throws: `.request` if recipe, model and data do not fit; `.environment` without memory, or when the folder belongs to another run.
     package init(
-        _ recipe: Recipe, shard: TokenShard, tokenizer: Tokenizer, stateDirectory: String, key: borrowing SecretBytes, project: ID, store: ID,
+        _ recipe: Recipe, _ material: TrainingMaterial, start: RunStart, stateDirectory: String, key: borrowing SecretBytes, project: ID, store: ID,
         backend: Backend = .best, threads: Int? = nil
     ) throws(Fault) {
         self.recipe = recipe
-        config = recipe.config(vocabulary: tokenizer.count, bos: Int(tokenizer.control.begin), eos: Int(tokenizer.control.end))
-        try config.validate()
+        self.start = start
+        let config = try TrainingRun.config(recipe, start)
         let device = try Device(backend, threads: threads)
         self.device = device
         machinePeak = device.measuredPeak(precision: recipe.precision)
-        let table = ParameterTable(config)
-        let optimiser = try Optimiser(recipe, table: table, on: device)
-        self.optimiser = optimiser
         let rows = min(recipe.sequencesPerPass, recipe.sequencesPerStep) * recipe.sequenceLength
-        decoder = try Decoder(optimiser.parameters, gradients: optimiser.gradients, rows: rows, precision: recipe.precision, recompute: recipe.recompute, on: device)
+        let learner = try Learner(recipe, config, from: start.base, rows: rows, on: device)
+        self.learner = learner
         folder = try CheckpointFolder(stateDirectory, key: key, project: project, store: store)
-        cursor = try BatchCursor(shard, length: recipe.sequenceLength, seed: recipe.seed, control: tokenizer.control)
+        let lesson = try TrainingRun.lesson(recipe, material, start.tokenizer, at: nil), optimiser = learner.optimiser, table = optimiser.parameters.table
+        self.lesson = lesson
 
-        let (digest, family, shardDigest) = (recipe.digest, backend.family, cursor.state.shard)
+        let (digest, family, shardDigest) = (recipe.digest, backend.family, lesson.cursor.shard)
         let found = try folder.readNewest([optimiser.parameters.flat, optimiser.first.flat, optimiser.second.flat]) { header throws(Fault) in
             func other(_ why: String) -> Fault {
                 Fault(
@@ -75,17 +90,44 @@ package final class TrainingRun {
             targets = header.targets
             resumedFrom = header.step
             savedAt = header.step
-            cursor = try BatchCursor(shard, resuming: header.cursor, control: tokenizer.control)
-        } else {
-            optimiser.parameters.initialise(seed: recipe.seed, embeddingDeviation: Float(recipe.embeddingDeviation))
+            self.lesson = try TrainingRun.lesson(recipe, material, start.tokenizer, at: header.cursor)
+        }
+    }
+
+    private static func config(_ recipe: Recipe, _ start: RunStart) throws(Fault) -> MistralConfig {
+        switch (recipe.start, start) {
+        case (.architecture(let model), .tokenizer(let tokenizer)):
+            return model.config(vocabulary: tokenizer.count, bos: Int(tokenizer.control.begin), eos: Int(tokenizer.control.end))
+        case (.base, .base(let model)):
+            guard recipe.sequenceLength <= model.config.contextMax else {
+                throw Fault(
+                    .request, "recipe.sequence_length", "the recipe does not fit its base", why: "sequence_length is \(recipe.sequenceLength); the model's context holds \(model.config.contextMax)",
+                    remedy: "lower it")
+            }
+            return model.config
+        default: preconditionFailure("a run starts from what its recipe says")
+        }
+    }
+
+    /// - Parameter state: where the lesson goes on; nil at its beginning.
+    private static func lesson(_ recipe: Recipe, _ material: TrainingMaterial, _ tokenizer: Tokenizer, at state: BatchCursor.State?) throws(Fault) -> any Lesson {
+        switch (recipe.method, material) {
+        case (.pretrain, .documents(let shard)):
+            guard let state else { return DocumentLesson(try BatchCursor(shard, length: recipe.sequenceLength, seed: recipe.seed, control: tokenizer.control), recipe) }
+            return DocumentLesson(try BatchCursor(shard, resuming: state, control: tokenizer.control), recipe)
+        case (.sft, .samples(let shard)):
+            let packs = recipe.samples?.packs ?? true
+            guard let state else { return SampleLesson(try SampleCursor(shard, length: recipe.sequenceLength, packs: packs, seed: recipe.seed), recipe) }
+            return SampleLesson(try SampleCursor(shard, resuming: state, packs: packs), recipe)
+        default: preconditionFailure("a method learns from its own kind of material")
         }
     }
 
     package var isFinished: Bool { steps >= recipe.steps }
-    package var parameterCount: Int { optimiser.parameters.table.count }
-    package var epoch: Int { Int(cursor.state.epoch) }
+    package var parameterCount: Int { learner.optimiser.parameters.table.count }
+    package var epoch: Int { Int(lesson.cursor.epoch) }
     /// Parameters, gradients, moments and activations.
-    package var memory: ByteCount { Optimiser.bytes(optimiser.parameters.table) + decoder.activationBytes }
+    package var memory: ByteCount { Optimiser.bytes(learner.optimiser.parameters.table) + learner.decoder.activationBytes }
     package var kernels: String { device.backend.family }
     package var threads: Int { device.threads }
 
@@ -94,18 +136,11 @@ package final class TrainingRun {
     package func step() throws(Fault) -> StepMetrics {
         precondition(!isFinished, "a finished run takes no more steps")
         let start = Clock.monotonic
-        let batch = cursor.next(rows: recipe.sequencesPerStep)
-        let count = batch.targetCount
-        guard count > 0 else {
-            throw Fault(
-                .request, "train.no-targets", "step \(steps + 1) has nothing to learn", why: "every target of its sequences is masked",
-                remedy: "use longer documents or a longer sequence_length")
-        }
+        let decoder = learner.decoder, optimiser = learner.optimiser
         decoder.beginStep()
-        var logp = 0.0
-        for pass in batch.passes(rows: recipe.sequencesPerPass) { logp += try decoder.forwardBackward(pass, weight: 1 / Float(count)) }
+        let taught = try lesson.step(decoder, number: steps + 1)
         try decoder.endStep()
-        let loss = -logp / Double(count), norm = try optimiser.gradientNorm()
+        let loss = taught.loss, norm = try optimiser.gradientNorm()
         guard loss.isFinite, norm.isFinite else {
             throw Fault(
                 .environment, "train.diverged", "training diverged at step \(steps + 1)", why: "the loss or its gradient is no number any more",
@@ -114,10 +149,9 @@ package final class TrainingRun {
         try optimiser.update(number: steps + 1, norm: norm)
         let rate = recipe.learningRate * recipe.rateFactor(step: steps)
         steps += 1
-        targets += count
+        targets += taught.targets
         let now = Clock.monotonic, took = Double(now - start) / 1e9
-        let tokens = Double(recipe.sequencesPerStep * recipe.sequenceLength)
-        let flops = optimiser.parameters.table.trainingFlops(perTokenWithContext: recipe.sequenceLength) * tokens
+        let tokens = Double(taught.rows), flops = ParameterTable(config).trainingFlops(perTokenWithContext: recipe.sequenceLength) * tokens
         let average = Double(now - openedAt) / 1e9 / Double(max(steps - resumedFrom, 1))
         return StepMetrics(
             step: steps, steps: recipe.steps, loss: loss, gradientNorm: norm, learningRate: rate, targets: targets, epoch: epoch, seconds: took,
@@ -131,32 +165,20 @@ package final class TrainingRun {
     package func checkpoint() throws(Fault) {
         guard savedAt != steps else { return }
         let header = CheckpointHeader(
-            step: steps, targets: targets, cursor: cursor.state, recipe: recipe.digest, kernels: device.backend.family, parameters: parameterCount)
+            step: steps, targets: targets, cursor: lesson.cursor, recipe: recipe.digest, kernels: device.backend.family, parameters: parameterCount)
+        let optimiser = learner.optimiser
         try folder.write(header, [optimiser.parameters.flat, optimiser.first.flat, optimiser.second.flat])
         savedAt = steps
     }
 
     /// SHA-256 of the parameters' bytes, in the order of their table: equal runs have equal ones at equal steps.
-    package func parameterDigest() -> Digest { .sha256(optimiser.parameters.flat.bytes()) }
+    package func parameterDigest() -> Digest { .sha256(learner.optimiser.parameters.flat.bytes()) }
 
     /// The finished model's own files; tokenizer.json and datasets.json come from whoever made those.
     package func finish() throws(Fault) -> TrainedModel {
         guard isFinished else {
             throw Fault(.request, "train.unfinished", "the run is not finished", why: "\(steps) of \(recipe.steps) steps are done")
         }
-        return TrainedModel(recipe: recipe, config: config, parameters: optimiser.parameters, kernels: device.backend.family)
-    }
-}
-
-extension Batch {
-    /// The batch in passes of at most `rows` sequences, each document's piece a sequence of its own.
-    func passes(rows wanted: Int) -> [TokenBatch] {
-        stride(from: 0, to: rows, by: wanted).map { first in
-            let range = (first * length)..<(min(rows, first + wanted) * length)
-            var lengths: [Int32] = []
-            for place in range where Int(segments[place]) == place % length { lengths.append(Int32(place - range.lowerBound)) }
-            lengths.append(Int32(range.count))
-            return TokenBatch(ids: Array(inputs[range]), targets: Array(targets[range]), cumulativeLengths: lengths)
-        }
+        return TrainedModel(recipe: recipe, config: config, parameters: learner.optimiser.parameters, base: start.base, kernels: device.backend.family)
     }
 }

@@ -1,3 +1,4 @@
+import ForgeArtifact
 import ForgeAudit
 import ForgeCatalog
 import ForgeCore
@@ -15,7 +16,7 @@ package final class WeightsDoor: Sendable {
     private let open = Mutex<Set<Int32>>([])
     private static let lineMax = 4096
     /// What weights are for, and which daemon may say so.
-    private static let takers: [String: DaemonName] = ["serve": .serve, "evaluate": .trainer]
+    private static let takers: [String: DaemonName] = ["serve": .serve, "evaluate": .trainer, "train": .trainer, "describe": .trainer]
 
     package init(_ registry: Registry) { self.registry = registry }
 
@@ -56,7 +57,7 @@ package final class WeightsDoor: Sendable {
         do { message = try JSON.parse(line) } catch { throw WeightsDoor.malformed("the request is not JSON") }
         guard message["v"]?.int == 1, let purpose = message["purpose"]?.string, let taker = WeightsDoor.takers[purpose], let text = message["model"]?.string,
             let pointer = ModelPointer(text)
-        else { throw WeightsDoor.malformed("`v` is 1, `purpose` is `serve` or `evaluate` and `model` is `name@version`, `name@alias` or a digest") }
+        else { throw WeightsDoor.malformed("`v` is 1, `purpose` is `serve`, `evaluate`, `train` or `describe` and `model` is `name@version`, `name@alias` or a digest") }
         let who = try await registry.identify(Caller(credentials, bearer: message["bearer"]?.string, door: "weights"))
         guard who.principal == .service(taker) else {
             throw Fault(
@@ -64,8 +65,8 @@ package final class WeightsDoor: Sendable {
         }
         let found = try await registry.ledger.reader.snapshot { (database) throws(Fault) -> (row: ModelVersionRow, alias: String?, model: SealedModel, manifest: [UInt8]?)? in
             guard let found = try database.find(pointer) else { return nil }
-            // Measuring it is what ends a quarantine.
-            if taker != .trainer, try database.isQuarantined(found.row) { throw Fault.quarantined(found.row, "serve") }
+            // Measuring it is what ends a quarantine, and nothing else is done with a model before.
+            if purpose == "serve" || purpose == "train", try database.isQuarantined(found.row) { throw Fault.quarantined(found.row, purpose == "serve" ? "serve" : "train from") }
             return (found.row, found.alias, try database.sealedModel(found.row), try database.attestation(found.row.name, found.row.version, kind: "manifest"))
         }
         guard let found else { throw Fault.noModel(text) }
@@ -73,14 +74,21 @@ package final class WeightsDoor: Sendable {
         let permit = try await registry.permit(.modelLoad, on: Registry.model(found.row), digest: found.row.digest, for: who)
         let decision = permit.decision
         do throws(Fault) {
-            let model = try await registry.strongroom.unseal(found.model, with: permit)
+            // Whoever asks what a model is gets all but its weights.
+            let withheld: Set<String> = purpose == "describe" ? [ModelFile.weights.rawValue] : []
+            let model = try await registry.strongroom.unseal(SealedModel(digest: found.model.digest, files: found.model.files.filter { !withheld.contains($0.name) }), with: permit)
             let lease = registry.leases.begin(peer.socket)
             defer { registry.leases.end(lease) }
             guard !registry.vault.isSealed else { throw Vault.sealed("hand a model over") }
             var header: JSON.Object = [
                 "v": 1, "req": .string(decision.request.description), "record": .int(Int64(decision.record)), "policy": .string(decision.verdict.policyDigest.description),
                 "model": ["name": .string(found.row.name), "version": .int(found.row.version), "digest": .string(found.row.digest.description)],
-                "files": .array(found.model.files.map { ["name": .string($0.name), "size": .int($0.count), "sha256": .string($0.digest.hex)] }),
+                "files": .array(
+                    found.model.files.map { file in
+                        var members: JSON.Object = ["name": .string(file.name), "size": .int(file.count), "sha256": .string(file.digest.hex)]
+                        if withheld.contains(file.name) { members["withheld"] = true }
+                        return .object(members)
+                    }),
             ]
             if let alias = found.alias { header["alias"] = .string(alias) }
             if let manifest = found.manifest { header["manifest"] = .string(Base64.encode(manifest)) }

@@ -1,4 +1,5 @@
 package import ForgeCore
+package import ForgeModel
 import ForgeOS
 import ForgeTensor
 package import ForgeTraining
@@ -15,12 +16,13 @@ package actor Estimator {
     package init(threads: Int?) { self.threads = threads }
 
     /// - Parameters:
+    ///   - base: the configuration of what the recipe starts from, if that is a model.
     ///   - textBytes: of the training split; a token is never shorter than a byte.
     ///   - directory: whose file system will hold the run.
-    package func estimate(_ recipe: Recipe, textBytes: Int64, directory: String) throws(Fault) -> RunEstimate {
+    package func estimate(_ recipe: Recipe, from base: MistralConfig? = nil, textBytes: Int64, directory: String) throws(Fault) -> RunEstimate {
         let device = try opened()
         let need: TrainingEstimate
-        do throws(Fault) { need = try TrainingEstimate(recipe, on: device) } catch {
+        do throws(Fault) { need = try TrainingEstimate(recipe, base: base, on: device) } catch {
             // So large that not even its plan fits: the answer is the same, only sooner.
             guard error.code == "compute.memory" else { throw error }
             throw Fault(.request, "run.does_not_fit", "the run does not fit this machine", why: error.message, remedy: "make the model, sequences_per_pass or sequence_length smaller")

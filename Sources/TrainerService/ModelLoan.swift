@@ -3,6 +3,21 @@ import ForgeCore
 import ForgeCrypto
 import ForgeOS
 
+extension TrainerSite {
+    /// Borrows a model, waiting on a thread of its own.
+    func borrow(_ reference: String, for purpose: ModelLoan.Purpose) async throws(Fault) -> ModelLoan {
+        let site = self
+        let result: Result<ModelLoan, Fault> = await withCheckedContinuation { continuation in
+            OSThread.start("model-loan") {
+                do throws(Fault) { continuation.resume(returning: .success(try ModelLoan(reference, for: purpose, socket: site.weightsSocket, bearer: site.bearer))) } catch {
+                    continuation.resume(returning: .failure(error))
+                }
+            }
+        }
+        return try result.get()
+    }
+}
+
 /// A model's files on loan from the registry, as sealed memory (docs/formats/weights-handover.md). Given back when the value goes.
 final class ModelLoan: Sendable {
     struct File: Sendable {
@@ -23,12 +38,21 @@ final class ModelLoan: Sendable {
     /// The lease: closing it says that nothing of the model is in use here any more.
     private let socket: Int32
 
-    deinit { UnixSocket.close(socket) }
+    /// What the model is wanted for (docs/formats/weights-handover.md §1).
+    enum Purpose: String { case evaluate, train, describe }
+
+    private let isGivenBack = Flag()
+
+    deinit {
+        isGivenBack.set()
+        UnixSocket.shutDown(socket)
+        UnixSocket.close(socket)
+    }
 
     var reference: String { "\(name)@\(version)" }
 
     /// Blocks. - Parameter reference: `name@version`, `name@alias` or a digest.
-    init(_ reference: String, socket path: String, bearer: String?) throws(Fault) {
+    init(_ reference: String, for purpose: Purpose, socket path: String, bearer: String?) throws(Fault) {
         let socket = try UnixSocket.connectBlocking(path)
         do throws(Fault) {
             try UnixSocket.setBlocking(socket, true)
@@ -36,7 +60,7 @@ final class ModelLoan: Sendable {
             var request = JSON.Object()
             if let bearer { request["bearer"] = .string(bearer) }
             request["model"] = .string(reference)
-            request["purpose"] = "evaluate"
+            request["purpose"] = .string(purpose.rawValue)
             request["v"] = 1
             try UnixSocket.sendAll(socket, Array(JSON.object(request).text.utf8) + [0x0a])
             let (line, marks, descriptors) = try ModelLoan.answer(socket)
@@ -50,22 +74,27 @@ final class ModelLoan: Sendable {
             guard json["v"]?.int == 1, let name = json["model"]?["name"]?.string, let version = json["model"]?["version"]?.int,
                 let digest = json["model"]?["digest"]?.string.flatMap({ Digest(parsing: $0) }), let items = json["files"]?.array, items.count <= 16
             else { throw ModelLoan.broken("its answer lacks what this version needs") }
+            let sent = items.filter { $0["withheld"]?.bool != true }
             var seen = marks
-            while seen < items.count {
-                let (bytes, more) = try UnixSocket.receiveFDs(socket, count: items.count - seen, max: 8)
+            while seen < sent.count {
+                let (bytes, more) = try UnixSocket.receiveFDs(socket, count: sent.count - seen, max: 8)
                 memory += more.map { Memory(Memfd(adopting: $0, name: "model")) }
                 guard !bytes.isEmpty, bytes.allSatisfy({ $0 == UInt8(ascii: "F") }) else { throw ModelLoan.broken("it broke off between the files") }
                 seen += bytes.count
             }
-            guard seen == items.count, memory.count == items.count else { throw ModelLoan.broken("\(memory.count) files came of \(items.count)") }
+            guard seen == sent.count, memory.count == sent.count else { throw ModelLoan.broken("\(memory.count) files came of \(sent.count)") }
             var files: [File] = []
             var entries: [ModelFiles.Entry] = []
-            for (item, memory) in zip(items, memory) {
-                guard let file = item["name"]?.string.flatMap(ModelFile.init(rawValue:)), let claimed = item["sha256"]?.string.flatMap({ Digest(parsing: $0) }), let size = item["size"]?.int,
-                    size > 0, memory.memfd.isSealed, try memory.memfd.size() == Int(size)
-                else { throw ModelLoan.broken("a file is not sealed memory of its size") }
-                guard try memory.memfd.map().withSpan({ Digest.sha256($0) }) == claimed else { throw ModelLoan.broken("`\(file.rawValue)` is not what its digest says") }
+            var next = 0
+            for item in items {
+                guard let file = item["name"]?.string.flatMap(ModelFile.init(rawValue:)), let claimed = item["sha256"]?.string.flatMap({ Digest(parsing: $0) }), let size = item["size"]?.int, size > 0
+                else { throw ModelLoan.broken("a file lacks its name, size or digest") }
                 entries.append(.init(file, claimed, bytes: size))
+                if item["withheld"]?.bool == true { continue }
+                let memory = memory[next]
+                next += 1
+                guard memory.memfd.isSealed, try memory.memfd.size() == Int(size) else { throw ModelLoan.broken("a file is not sealed memory of its size") }
+                guard try memory.memfd.map().withSpan({ Digest.sha256($0) }) == claimed else { throw ModelLoan.broken("`\(file.rawValue)` is not what its digest says") }
                 files.append(File(name: file.rawValue, bytes: Int(size), memory: memory))
             }
             guard try ModelFiles(entries).digest == digest else { throw ModelLoan.broken("its files do not make the model that was announced") }
@@ -103,6 +132,20 @@ final class ModelLoan: Sendable {
     func bytes(_ file: ModelFile) throws(Fault) -> [UInt8] {
         guard let found = files.first(where: { $0.name == file.rawValue }) else { throw ModelLoan.broken("`\(file.rawValue)` did not come") }
         return unsafe try found.memory.memfd.map().withUnsafeBytes { unsafe Array($0) }
+    }
+
+    /// Calls `body`, once, when the registry wants the model back or is gone; not when the loan is given back first.
+    func whenRecalled(_ body: @escaping @Sendable () -> Void) {
+        // The thread has a descriptor of its own: it must not read whatever takes this number after the loan.
+        guard let own = try? UnixSocket.duplicate(socket) else { return body() }
+        try? UnixSocket.setTimeout(own, .zero)
+        let isGivenBack = isGivenBack
+        OSThread.start("model-recall") {
+            // Whatever comes, a line, an end or an error, ends the loan.
+            _ = try? UnixSocket.receiveFDs(own, count: 4096, max: 0)
+            UnixSocket.close(own)
+            if !isGivenBack.isSet { body() }
+        }
     }
 
     private static func broken(_ why: String) -> Fault {

@@ -17,6 +17,14 @@ package struct RunRecord: Codable, Sendable, Hashable {
         package var digest: Digest
     }
 
+    package struct Base: Codable, Sendable, Hashable {
+        package var name: String
+        package var version: Int64
+        package var digest: Digest
+
+        var reference: String { "\(name)@\(version)" }
+    }
+
     /// A file of the finished model, sealed in the run's directory until the registry has it.
     package struct File: Codable, Sendable, Hashable {
         package var name: String
@@ -40,6 +48,8 @@ package struct RunRecord: Codable, Sendable, Hashable {
     package var seed: UInt64
     package var steps: Int
     package var datasets: [Source]
+    /// What it starts from, where that is a model.
+    package var base: Base?
     /// Microseconds since 1970.
     package var created: Int64
     package var started: Int64?

@@ -209,15 +209,21 @@ package actor Supervisor: Service {
         let permit = try await gate.permit(myself.request(.runStart, on: record.entity, attributes: record.attributes))
         let (decision, decided) = (permit.decision.request, permit.record)
         let (channel, process): (WorkerChannel, ChildProcess)
+        var loan: ModelLoan?
         do throws(Fault) {
+            if let base = record.base { loan = try await lend(base) }
             // A stop that came while the registry was asked.
             guard !isStopping else { throw Fault(.environment, "trainer.stopping", "forged is stopping", retryable: true) }
             (channel, process) = try start()
+            // A base that is called back is gone from here at once; the run goes on from its last checkpoint when it is lent again.
+            loan?.whenRecalled { process.signal(SIGKILL) }
             try channel.send(
                 WorkerOrder(
                     data: record.datasets.map { .init(name: $0.name, digest: $0.digest, directory: store.directory(ofDataset: $0.id), key: keys.datasets[$0.id] ?? "") }, threads: site.threads,
+                    model: (loan?.files ?? []).map { .init(name: $0.name, bytes: $0.bytes) },
                     training: .init(
-                        run: id, directory: store.directory(ofRun: id), key: Base64.encode(keys.run.key.reveal()), project: keys.run.project, store: keys.run.store, recipe: record.recipe)))
+                        run: id, directory: store.directory(ofRun: id), key: Base64.encode(keys.run.key.reveal()), project: keys.run.project, store: keys.run.store, recipe: record.recipe)),
+                descriptors: (loan?.files ?? []).map { $0.memory.memfd.descriptor })
             worker = (id, process)
         } catch {
             _ = try? await registry.append(.outcome(.runStart, .failed(code: error.code), request: decision, who: myself.subject, object: .init(record.entity)))
@@ -238,12 +244,21 @@ package actor Supervisor: Service {
                 try await note(report, of: id)
             }
             let exit = await process.wait()
+            withExtendedLifetime(loan) {}
             return try await conclude(id, last, exit)
         } catch {
             // Work that cannot be put on record is not done.
             _ = await process.stop(grace: Supervisor.stopGrace)
             throw error
         }
+    }
+
+    private func lend(_ base: RunRecord.Base) async throws(Fault) -> ModelLoan {
+        let loan = try await site.borrow(base.reference, for: .train)
+        guard loan.digest == base.digest else {
+            throw Fault(.request, "run.base_changed", "the run cannot start from `\(base.reference)`", why: "its digest is \(loan.digest), and the run was submitted for \(base.digest)", remedy: "submit the run again")
+        }
+        return loan
     }
 
     private func start() throws(Fault) -> (WorkerChannel, ChildProcess) {
@@ -342,7 +357,7 @@ package actor Supervisor: Service {
                 upload.id,
                 CommitRequest(
                     run: id, trainedBy: record.submittedBy, seed: Int64(recipe.seed), kernelPath: trained.kernels, recipe: record.recipeDigest,
-                    sources: record.datasets.map { .init(name: "dataset:\($0.name)", digest: $0.digest) }, started: record.started ?? record.created, finished: Trainer.now,
+                    sources: record.datasets.map { .init(name: "dataset:\($0.name)", digest: $0.digest) } + (record.base.map { [.init(name: "model:\($0.reference)", digest: $0.digest)] } ?? []), started: record.started ?? record.created, finished: Trainer.now,
                     records: [.init(name: "record:run.submit", index: record.submitted)] + record.starts.map { .init(name: "record:run.start", index: $0) }))
         }
         guard let model = found else { preconditionFailure("a commit gives a model") }
@@ -392,7 +407,7 @@ package actor Supervisor: Service {
             data.append(.init(name: record.view.name, digest: record.view.digest, directory: store.directory(ofDataset: record.view.id), key: Base64.encode(key.key.reveal())))
         }
         let (channel, process) = try start()
-        try channel.send(WorkerOrder(data: data, threads: site.threads, evaluation: .init(files: files.map { .init(name: $0.name, bytes: $0.bytes) }, importing: datasets.isEmpty)), descriptors: files.map(\.descriptor))
+        try channel.send(WorkerOrder(data: data, threads: site.threads, model: files.map { .init(name: $0.name, bytes: $0.bytes) }, evaluation: .init(importing: datasets.isEmpty)), descriptors: files.map(\.descriptor))
         var last: WorkerReport?
         for await report in Supervisor.reports(from: channel) { last = report }
         let exit = await process.wait()

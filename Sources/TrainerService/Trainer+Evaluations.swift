@@ -34,7 +34,7 @@ extension Trainer {
     }
 
     private func measure(_ order: EvaluationOrder) async throws(Fault) -> EvaluationReport {
-        let loan = try await borrow(order.model)
+        let loan = try await site.borrow(order.model, for: .evaluate)
         let importing = order.importing ?? false
         guard !importing || order.dataset == nil else {
             throw Fault(.request, "evaluation.both", "what shall be scored?", why: "both a data set and the fixed text for imported models are asked for", remedy: "ask for one")
@@ -63,18 +63,6 @@ extension Trainer {
                 suite: importing ? EvaluationRequest.importing : EvaluationRequest.heldout, dataset: report.dataset, microbitsPerByte: report.microbitsPerByte, baselineMicrobitsPerByte: report.baselineMicrobitsPerByte, report: text))
         report.record = kept.record
         return report
-    }
-
-    private func borrow(_ reference: String) async throws(Fault) -> ModelLoan {
-        let site = site
-        let result: Result<ModelLoan, Fault> = await withCheckedContinuation { continuation in
-            OSThread.start("model-loan") {
-                do throws(Fault) { continuation.resume(returning: .success(try ModelLoan(reference, socket: site.weightsSocket, bearer: site.bearer))) } catch {
-                    continuation.resume(returning: .failure(error))
-                }
-            }
-        }
-        return try result.get()
     }
 
     /// The data sets the model names, or the one asked for.

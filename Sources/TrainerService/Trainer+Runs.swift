@@ -1,9 +1,11 @@
+import ForgeArtifact
 import ForgeAudit
 import ForgeAuthority
 import ForgeCore
 import ForgeCrypto
 import ForgeGate
 import ForgeHTTP
+import ForgeModel
 import ForgeOS
 import ForgeTokenizer
 import ForgeTraining
@@ -29,11 +31,12 @@ extension Trainer {
         let recipe: Recipe
         let model: String
         let datasets: [DatasetRecord]
+        let base: RunRecord.Base?
         let estimate: RunEstimate
     }
 
     /// Everything that can be wrong with a submission is said here, before anything is kept.
-    private func plan(_ submission: RunSubmission) async throws(Fault) -> Plan {
+    private func plan(_ submission: RunSubmission, for who: KnownCaller) async throws(Fault) -> Plan {
         guard submission.recipe.utf8.count <= 1 << 20 else { throw Fault(.request, "recipe.too_large", "cannot use the recipe", why: "it is larger than 1 MiB") }
         let recipe = try Recipe(parsing: Array(submission.recipe.utf8))
         if let template = recipe.chatTemplate, ChatTemplate(rawValue: template) == nil {
@@ -60,9 +63,21 @@ extension Trainer {
         }
         // The order of naming plays no part in the model.
         datasets.sort { $0.view.digest < $1.view.digest }
-        let bytes = datasets.reduce(0) { $0 + $1.view.train.bytes }
-        let estimate = try await estimator.estimate(recipe, textBytes: bytes, directory: site.stateDirectory)
-        return Plan(recipe: recipe, model: model, datasets: datasets, estimate: estimate)
+        let bytes = datasets.reduce(0) { $0 + $1.view.train.bytes }, base = try await base(recipe, for: who)
+        let estimate = try await estimator.estimate(recipe, from: base?.config, textBytes: bytes, directory: site.stateDirectory)
+        return Plan(recipe: recipe, model: model, datasets: datasets, base: base?.base, estimate: estimate)
+    }
+
+    /// What the recipe starts from, as the registry has it; whoever submits must be allowed to read it.
+    private func base(_ recipe: Recipe, for who: KnownCaller) async throws(Fault) -> (base: RunRecord.Base, config: MistralConfig)? {
+        guard case .base(let reference) = recipe.start, let at = reference.firstIndex(of: "@") else { return nil }
+        _ = try await permit(.modelRead, on: EntityID("Forge::Model", String(reference[..<at])), for: who)
+        let loan = try await site.borrow(reference, for: .describe)
+        let config: JSON
+        do { config = try JSON.parse(try loan.bytes(.config)) } catch let fault as Fault { throw fault } catch {
+            throw Fault(.request, "model.config", "cannot read `config.json` of `\(reference)`", why: "\(error)")
+        }
+        return (RunRecord.Base(name: loan.name, version: loan.version, digest: loan.digest), try MistralConfig(json: config))
     }
 
     private func submit(_ request: HTTPRequest) async throws(Fault) -> HTTPResponse {
@@ -76,7 +91,7 @@ extension Trainer {
         let permit = try await permit(.runSubmit, on: EntityID("Forge::Run", id.description), attributes: owner, for: who)
         let decided = permit.record
         let record = try await carryOut(permit, for: who) { () async throws(Fault) in
-            let plan = try await plan(submission)
+            let plan = try await plan(submission, for: who)
             guard plan.estimate.obstacles.isEmpty else {
                 throw Fault(
                     .request, "run.does_not_fit", "the run does not fit this machine", why: plan.estimate.obstacles.joined(separator: "; "), remedy: "make room, or use a smaller recipe")
@@ -85,6 +100,7 @@ extension Trainer {
             var record = RunRecord(
                 id: id, model: plan.model, state: .queued, why: "submitted", submittedBy: person, recipe: yaml, recipeDigest: .sha256(yaml), seed: plan.recipe.seed, steps: plan.recipe.steps,
                 datasets: plan.datasets.map { .init(id: $0.view.id, name: $0.view.name, digest: $0.view.digest) }, created: Trainer.now, submitted: decided)
+            record.base = plan.base
             record.estimate = plan.estimate
             record.events = [.init(time: record.created, state: .queued, why: "submitted")]
             try await store.insert(record)
@@ -102,7 +118,7 @@ extension Trainer {
         let submission: RunSubmission = try request.decode()
         let who = try await visitor(request)
         _ = try await permit(.runRead, on: EntityID("Forge::Run", "*"), for: who)
-        return try .json(try await plan(submission).estimate)
+        return try .json(try await plan(submission, for: who).estimate)
     }
 
     private func view(_ record: RunRecord) async throws(Fault) -> RunView { record.view(try await store.progress(of: record.id)) }

@@ -13,12 +13,12 @@ struct TrainingJob: ~Copyable {
     private let order: WorkerOrder
     private let training: WorkerOrder.Training
     private let channel: WorkerChannel
-    private let stop: StopFlag
+    private let stop: Flag
     private let key: SecretBytes
     private let lock: FileLock
 
     /// - Throws: `os.locked` while another worker still holds the run.
-    init(_ training: WorkerOrder.Training, _ order: WorkerOrder, _ channel: WorkerChannel, _ stop: StopFlag) throws(Fault) {
+    init(_ training: WorkerOrder.Training, _ order: WorkerOrder, _ channel: WorkerChannel, _ stop: Flag) throws(Fault) {
         let key = try Worker.key(training.key)
         let lock = try FileLock(Path.join(training.directory, "lock"), holder: "worker of run \(training.run)")
         self.order = order
@@ -38,13 +38,13 @@ struct TrainingJob: ~Copyable {
     func run() throws(Fault) {
         let recipe = try Recipe(parsing: Array(training.recipe.utf8))
         for name in try Path.list(training.directory) where TrainingJob.isLeftover(name) { try Path.removeTree(path(name)) }
-        let (tokenizer, tokenizerFile) = try tokenizer(recipe)
+        let (start, tokenizerFile) = try start(recipe)
         guard !stop.isSet else { return try channel.send(WorkerReport.stopped(step: 0)) }
-        let shard = try shard(tokenizer, .sha256(tokenizerFile))
+        let material = try material(recipe, start, .sha256(tokenizerFile))
         guard !stop.isSet else { return try channel.send(WorkerReport.stopped(step: 0)) }
 
         let run = try TrainingRun(
-            recipe, shard: shard, tokenizer: tokenizer, stateDirectory: path("checkpoints"), key: key, project: training.project, store: training.store, threads: order.threads)
+            recipe, material, start: start, stateDirectory: path("checkpoints"), key: key, project: training.project, store: training.store, threads: order.threads)
         if !run.damaged.isEmpty { try channel.send(WorkerReport.damaged(run.damaged)) }
         try channel.send(WorkerReport.running(step: run.steps, kernels: run.kernels))
         while !run.isFinished {
@@ -62,7 +62,7 @@ struct TrainingJob: ~Copyable {
 
     // MARK: preparing
 
-    private func texts(_ split: DocumentLeaf.Split, _ body: ([UInt8]) throws(Fault) -> Void) throws(Fault) {
+    private func texts(_ split: DocumentLeaf.Split, _ body: (DocumentKind, [UInt8]) throws(Fault) -> Void) throws(Fault) {
         for data in order.data {
             let reader = try DocumentArchive.Reader(data.directory, key: try Worker.key(data.key))
             guard reader.manifest.root == data.digest else {
@@ -72,34 +72,49 @@ struct TrainingJob: ~Copyable {
         }
     }
 
-    private func tokenizer(_ recipe: Recipe) throws(Fault) -> (Tokenizer, [UInt8]) {
+    /// What the run begins with, and the tokenizer.json that goes with it.
+    private func start(_ recipe: Recipe) throws(Fault) -> (RunStart, [UInt8]) {
+        switch recipe.start {
+        case .architecture(let model):
+            let (tokenizer, bytes) = try tokenizer(model)
+            return (.tokenizer(tokenizer), bytes)
+        case .base(let reference):
+            guard let model = try Worker.lentModel(order, channel) else {
+                throw Fault(.environment, "worker.order", "the worker cannot read its order", why: "the run starts from `\(reference)`, and no model came")
+            }
+            return (.base(model), model.tokenizerFile)
+        }
+    }
+
+    private func tokenizer(_ model: Recipe.Architecture) throws(Fault) -> (Tokenizer, [UInt8]) {
         if try Path.information(path("tokenizer.blob")) != nil {
             let bytes = try SealedReader(path("tokenizer.blob"), key: key).readAll(limit: .mib(64))
             return (try Tokenizer(parsing: bytes), bytes)
         }
         try channel.send(WorkerReport.preparing(what: "training the tokenizer"))
-        var trainer = try BPETrainer(vocabularyCount: recipe.vocabulary)
-        try texts(.train) { (text) throws(Fault) in trainer.add(text) }
+        var trainer = try BPETrainer(vocabularyCount: model.vocabulary)
+        try texts(.train) { (kind, text) throws(Fault) in for text in try Preparation.texts(text, kind) { trainer.add(text) } }
         let tokenizer = try trainer.train()
         let bytes = tokenizer.json
         _ = try seal("tokenizer.blob", bytes)
         return (tokenizer, bytes)
     }
 
-    private func shard(_ tokenizer: Tokenizer, _ digest: Digest) throws(Fault) -> TokenShard {
+    private func material(_ recipe: Recipe, _ start: RunStart, _ tokenizer: Digest) throws(Fault) -> TrainingMaterial {
         if try Path.information(path("train.blob")) != nil {
-            let shard = try TokenShard(parsing: SealedReader(path("train.blob"), key: key).readAll(limit: .gib(64)))
-            guard shard.tokenizer == digest else {
-                throw Fault(.environment, "shard.other", "the token shard belongs to another tokenizer", why: "its digest is \(shard.tokenizer)", remedy: "cancel the run and submit it again")
+            let bytes = try SealedReader(path("train.blob"), key: key).readAll(limit: .gib(64))
+            let material: TrainingMaterial = recipe.method.learnsFromSamples ? .samples(try SampleShard(parsing: bytes)) : .documents(try TokenShard(parsing: bytes))
+            guard material.tokenizer == tokenizer else {
+                throw Fault(.environment, "shard.other", "the token shard belongs to another tokenizer", why: "its digest is \(material.tokenizer)", remedy: "cancel the run and submit it again")
             }
-            return shard
+            return material
         }
-        try channel.send(WorkerReport.preparing(what: "encoding the documents"))
-        var shard = TokenShard(tokenizer: digest)
-        var encoder = Encoder(tokenizer)
-        try texts(.train) { (text) throws(Fault) in shard.append(text, with: &encoder) }
-        _ = try seal("train.blob", shard.encoded())
-        return shard
+        try channel.send(WorkerReport.preparing(what: recipe.method.learnsFromSamples ? "encoding the samples" : "encoding the documents"))
+        var preparation = try Preparation(recipe, start, tokenizerFile: tokenizer)
+        try texts(.train) { (kind, text) throws(Fault) in try preparation.take(text, kind) }
+        let material = preparation.finish()
+        _ = try seal("train.blob", material.encoded)
+        return material
     }
 
     private func seal(_ name: String, _ bytes: [UInt8]) throws(Fault) -> SealedSummary {

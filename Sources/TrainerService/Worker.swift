@@ -1,7 +1,9 @@
+import ForgeArtifact
 import ForgeCore
 import ForgeCrypto
 import ForgeData
 import ForgeOS
+import ForgeTraining
 import Glibc
 import Synchronization
 
@@ -16,7 +18,7 @@ package enum Worker {
         ThisProcess.narrowUmask()
         try? ThisProcess.forbidDumps()
         let channel = WorkerChannel(socket)
-        let stop = StopFlag()
+        let stop = Flag()
         if let signals = try? Signals.events(SIGTERM, SIGINT) {
             // Lives as long as the process: it only turns the signal into a flag the work looks at between steps.
             Task { for await _ in signals { stop.set() } }
@@ -28,7 +30,7 @@ package enum Worker {
         exit(code)
     }
 
-    private static func work(_ channel: WorkerChannel, _ stop: StopFlag) -> Int32 {
+    private static func work(_ channel: WorkerChannel, _ stop: Flag) -> Int32 {
         do throws(Fault) {
             guard let order: WorkerOrder = try channel.receive() else { return 70 }
             do throws(Fault) {
@@ -49,6 +51,22 @@ package enum Worker {
         }
     }
 
+    /// The model that was lent with the order; nil where none was.
+    static func lentModel(_ order: WorkerOrder, _ channel: WorkerChannel) throws(Fault) -> StoredModel? {
+        let descriptors = channel.takeDescriptors()
+        guard descriptors.count == order.model.count else {
+            for descriptor in descriptors { UnixSocket.close(descriptor) }
+            throw Fault(.environment, "worker.order", "the worker cannot read its order", why: "\(descriptors.count) files came of \(order.model.count)")
+        }
+        guard !descriptors.isEmpty else { return nil }
+        var files: [String: SealedMapping] = [:]
+        for (file, descriptor) in zip(order.model, descriptors) { files[file.name] = try Memfd(adopting: descriptor, name: file.name).map() }
+        return try StoredModel(count: { files[$0.rawValue]?.count }) { (file, range) throws(Fault) in
+            guard let mapping = files[file.rawValue] else { preconditionFailure("a file is counted before it is read") }
+            return unsafe mapping.withUnsafeBytes { unsafe Array($0[range]) }
+        }
+    }
+
     /// A key as orders carry it.
     static func key(_ text: String) throws(Fault) -> SecretBytes {
         guard var bytes = Base64.decode(text), bytes.count == 32 else { throw Fault(.environment, "worker.order", "the worker cannot read its order", why: "a key is not 32 bytes") }
@@ -56,7 +74,8 @@ package enum Worker {
     }
 }
 
-final class StopFlag: Sendable {
+/// Set once, by anybody.
+final class Flag: Sendable {
     private let state = Mutex(false)
     func set() { state.withLock { $0 = true } }
     var isSet: Bool { state.withLock { $0 } }

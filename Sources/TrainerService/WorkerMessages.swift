@@ -20,19 +20,21 @@ struct WorkerOrder: Codable, Sendable {
         var recipe: String
     }
 
+    /// A file of a lent model: sealed memory that comes with the order.
+    struct LentFile: Codable, Sendable {
+        var name: String
+        var bytes: Int
+    }
+
     struct Evaluation: Codable, Sendable {
-        struct File: Codable, Sendable {
-            var name: String
-            var bytes: Int
-        }
-        /// The model's files; one memory file each comes with the order, in this order.
-        var files: [File]
         /// Score the fixed text, not documents.
         var importing: Bool
     }
 
     var data: [Data]
     var threads: Int?
+    /// What is scored, or what a run starts from; one descriptor each comes with the order, in this order.
+    var model: [LentFile] = []
     var training: Training?
     var evaluation: Evaluation?
 }

@@ -65,8 +65,8 @@ extension Appliance {
 
     /// Submits a run and does not wait for it.
     /// - Returns: its id.
-    func submit(_ recipe: String) async throws -> String {
-        let said = try await forge("train", try write(recipe), "--data", "papers", "--detach", "-q", "-o", "json", as: "dana")
+    func submit(_ recipe: String, data: String = "papers") async throws -> String {
+        let said = try await forge("train", try write(recipe), "--data", data, "--detach", "-q", "-o", "json", as: "dana")
         try #require(said.code == 0, "\(said.err)\n\(lastWords())")
         acknowledge(said.json?["item"]?["record"], "run.submit")
         return try #require(said.json?["item"]?["id"]?.string)

@@ -24,7 +24,7 @@ import Testing
         #expect(reader.manifest == manifest)
         for i in 0..<12 { #expect(String(decoding: try reader.text(i), as: UTF8.self).hasPrefix("canary sentence number")) }
         var train = 0
-        try reader.forEach(.train) { (_: [UInt8]) throws(Fault) in train += 1 }
+        try reader.forEach(.train) { (_: DocumentKind, _: [UInt8]) throws(Fault) in train += 1 }
         #expect(train == manifest.leaves.filter { $0.split == .train }.count)
 
         for name in try Path.list(directory) {

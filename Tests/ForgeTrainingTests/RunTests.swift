@@ -172,11 +172,10 @@ struct RunTests {
             var weights: [UInt8] = []
             try model.writeWeights { weights += $0 }
             #expect(weights.count == model.layout.fileBytes)
-            let table = try TensorTable(parsing: weights, fileBytes: weights.count, source: "model.safetensors")
-            let device = try Device(threads: 2), config = try MistralConfig(json: JSON.parse(try #require(files[.config])))
-            #expect(config == run.config)
-            let loaded = try Parameters(ParameterTable(config), on: device)
-            try loaded.load(table) { Array(weights[$0]) }
+            let device = try Device(threads: 2), stored = try Bench.stored(model, bench.tokenizer.json)
+            #expect(stored.config == run.config && stored.tokenizerFile == bench.tokenizer.json)
+            let loaded = try Parameters(ParameterTable(stored.config), on: device)
+            try loaded.load(stored)
             #expect(Digest.sha256(loaded.flat.bytes()) == run.parameterDigest())
             #expect(try Recipe(parsing: try #require(files[.recipe])) == run.recipe)
 

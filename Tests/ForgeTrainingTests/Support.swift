@@ -1,3 +1,4 @@
+import ForgeArtifact
 import ForgeCore
 import ForgeCrypto
 import ForgeData
@@ -28,7 +29,7 @@ struct Bench: Sendable {
             Array("section \(n). the daemon reads its configuration from file \(n % 7) and then waits for \(n) requests; see also part \(n % 5).\n".utf8)
         }
         recipe = try Recipe(parsing: Array(yaml.utf8))
-        var trainer = try BPETrainer(vocabularyCount: recipe.vocabulary)
+        var trainer = try BPETrainer(vocabularyCount: 300)
         for document in documents { trainer.add(document) }
         tokenizer = try trainer.train()
         var shard = TokenShard(tokenizer: .sha256(tokenizer.json)), encoder = Encoder(tokenizer)
@@ -39,9 +40,22 @@ struct Bench: Sendable {
     static let key = [UInt8](repeating: 42, count: 32)
 
     func run(in folder: String, backend: Backend = .best, threads: Int = 2, recipe: Recipe? = nil) throws -> TrainingRun {
+        try Bench.run(recipe ?? self.recipe, .documents(shard), .tokenizer(tokenizer), in: folder, backend: backend, threads: threads)
+    }
+
+    static func run(_ recipe: Recipe, _ material: TrainingMaterial, _ start: RunStart, in folder: String, backend: Backend = .best, threads: Int = 2) throws -> TrainingRun {
         try TrainingRun(
-            recipe ?? self.recipe, shard: shard, tokenizer: tokenizer, stateDirectory: folder, key: SecretBytes(copying: Bench.key), project: ID([UInt8](repeating: 1, count: 16))!,
+            recipe, material, start: start, stateDirectory: folder, key: SecretBytes(copying: Bench.key), project: ID([UInt8](repeating: 1, count: 16))!,
             store: ID([UInt8](repeating: 2, count: 16))!, backend: backend, threads: threads)
+    }
+
+    /// A finished model as it is read again.
+    static func stored(_ model: TrainedModel, _ tokenizer: [UInt8]) throws -> StoredModel {
+        var files = try model.files(), weights: [UInt8] = []
+        try model.writeWeights { weights += $0 }
+        (files[.tokenizer], files[.weights]) = (tokenizer, weights)
+        let all = files
+        return try StoredModel(count: { all[$0]?.count }) { (file, range) in Array(all[file]![range]) }
     }
 
     /// Runs to the end with a checkpoint whenever the recipe wants one.

@@ -1,5 +1,5 @@
 /// What an adapter adds to the matrix it lies beside: s·B·A, made for any run of elements.
-struct AdapterDelta: Sendable {
+package struct AdapterDelta: Sendable {
     /// A, `[rank, columns]`.
     let down: [Float]
     /// B, `[out, rank]`.
@@ -8,8 +8,17 @@ struct AdapterDelta: Sendable {
     let columns: Int
     let scale: Float
 
+    package init(down: [Float], up: [Float], rank: Int, columns: Int, scale: Float) {
+        precondition(down.count == rank * columns && up.count.isMultiple(of: rank), "A has `rank` rows and B as many columns")
+        self.down = down
+        self.up = up
+        self.rank = rank
+        self.columns = columns
+        self.scale = scale
+    }
+
     /// Adds to `values`, the matrix's elements from `first` on, row-major. B·A is summed upwards over the rank; each element depends on nothing but its own row and column.
-    func add(to values: inout [Float], from first: Int) {
+    package func add(to values: inout [Float], from first: Int) {
         var at = 0
         var sum = [Float](repeating: 0, count: min(columns, values.count))
         while at < values.count {

@@ -1,0 +1,50 @@
+import ForgeCore
+import ForgeModel
+import ForgeNN
+import ForgeTensor
+
+/// What learns in a run: every weight of a model, or adapters beside weights that stay as they are.
+final class Learner {
+    let config: MistralConfig
+    let optimiser: Optimiser
+    let decoder: Decoder
+    private let recipe: Recipe
+    private let device: Device
+    private let frozen: PackedWeights?
+
+    /// - Parameters:
+    ///   - base: what the run starts from; nil for weights drawn from the recipe's seed.
+    ///   - rows: of a pass.
+    init(_ recipe: Recipe, _ config: MistralConfig, from base: StoredModel?, rows: Int, on device: Device) throws(Fault) {
+        try config.validate()
+        self.recipe = recipe
+        self.config = config
+        self.device = device
+        if let adapters = recipe.adapters {
+            guard let base else { preconditionFailure("adapters lie beside a model") }
+            let table = ParameterTable(config, adapters: adapters.config)
+            guard !table.entries.isEmpty else {
+                throw Fault(.request, "recipe.targets", "the adapters change nothing", why: "the model has none of the matrices under `adapters.targets`", remedy: "leave `targets` out for every matrix there is")
+            }
+            optimiser = try Optimiser(recipe, table: table, on: device)
+            let frozen = try PackedWeights(ParameterTable(config), as: adapters.format, on: device) { (entry, tensor) throws(Fault) in tensor.write(try base.values(entry)) }
+            self.frozen = frozen
+            decoder = try Decoder(
+                frozen, adapters: optimiser.parameters, gradients: optimiser.gradients, rows: rows, precision: recipe.precision, recompute: recipe.recompute, on: device)
+            optimiser.parameters.initialise(seed: recipe.seed)
+        } else {
+            optimiser = try Optimiser(recipe, table: ParameterTable(config), on: device)
+            frozen = nil
+            decoder = try Decoder(optimiser.parameters, gradients: optimiser.gradients, rows: rows, precision: recipe.precision, recompute: recipe.recompute, on: device)
+            if let base { try optimiser.parameters.load(base) } else if case .architecture(let model) = recipe.start {
+                optimiser.parameters.initialise(seed: recipe.seed, embeddingDeviation: Float(model.embeddingDeviation))
+            }
+        }
+    }
+
+    /// A decoder of the same weights that only evaluates, with the bits of the training pass.
+    func evaluator(rows: Int) throws(Fault) -> Decoder {
+        guard let frozen else { return try Decoder(optimiser.parameters, rows: rows, precision: recipe.precision, on: device) }
+        return try Decoder(frozen, adapters: optimiser.parameters, rows: rows, precision: recipe.precision, on: device)
+    }
+}

@@ -1,0 +1,57 @@
+import ForgeCore
+import ForgeOS
+import Testing
+
+/// Models made from models, through the real commands.
+@Suite(.serialized, .enabled(if: Appliance.isBuilt)) struct LearningTests {
+    static func taught(_ more: String = "", base: String = "tiny@1", name: String = "taught") -> String {
+        """
+        format: forge-recipe/v1
+        name: \(name)
+        method: sft
+        base: \(base)
+        training: {steps: 6, sequence_length: 64, sequences_per_step: 2, checkpoint_every: 2}
+        optimizer: {learning_rate: 0.003}
+        schedule: {kind: constant}
+        chat: {template: mistral-v3-tekken}
+        \(more)
+        """
+    }
+
+    static func samples(_ count: Int, from first: Int = 0) -> [UInt8] {
+        Array((first..<first + count).map { #"{"id":\#($0),"messages":[{"role":"user","content":"say \#($0)"},{"role":"assistant","content":"\#($0 * 3)"}]}"# }.joined(separator: "\n").utf8)
+    }
+
+    @Test func `a model is taught by samples, whole or beside adapters, and its lineage names what it was`() async throws {
+        try await Appliance.running { site in
+            try await site.enrol()
+            try await site.addPapers()
+            let base = try await site.train(Appliance.recipe())
+            let folder = site.path("talk")
+            try Durable.makeDirectory(folder)
+            try Durable.replace(Path.join(folder, "talk.jsonl"), with: LearningTests.samples(30))
+            try Durable.replace(Path.join(folder, "talk.test.jsonl"), with: LearningTests.samples(6, from: 100))
+            let added = try await site.forge("data", "add", folder, "--name", "talk", "-o", "json", as: "dana")
+            #expect(added.json?["item"]?["report"]?["kinds"]?["samples"]?.int == 2, "\(added)")
+
+            for (version, more) in [(1, ""), (2, "adapters: {rank: 4}")] {
+                let run = try await site.wait(for: "finished", of: try await site.submit(LearningTests.taught(more), data: "talk"))
+                #expect(run["result"]?["version"]?.int == Int64(version) && run["result"]?["name"]?.string == "taught", "\(run)")
+                let lineage = try #require(try await site.forge("model", "lineage", "taught@\(version)", "-o", "json", as: "dana").json?["item"])
+                let sources = lineage["sources"]?.array ?? []
+                #expect(sources.contains { $0["name"]?.string == "model:tiny@1" && $0["digest"]?.string == base }, "\(lineage)")
+                #expect(sources.contains { $0["name"]?.string == "dataset:talk" }, "\(lineage)")
+                // Its answers are scored, on the samples that its data set holds out.
+                let score = try await site.forge("eval", "taught@\(version)", "-q", "-o", "json", as: "dana")
+                #expect(score.json?["item"]?["documents"]?.int == 6 && score.json?["item"]?["bytes"]?.int == 18, "\(score)")
+            }
+
+            // What cannot be: a base that is not there, and a recipe that says too little.
+            let unknown = try await site.forge("train", try site.write(LearningTests.taught(base: "tiny@9"), as: "no.yaml"), "--data", "talk", "--detach", as: "dana")
+            #expect(unknown.code == 1 && unknown.err.contains("tiny@9"), "\(unknown)")
+            let early = try await site.forge("recipe", "check", try site.write(LearningTests.taught("training: {}"), as: "no.yaml"), "--data", "talk", as: "dana")
+            #expect(early.code == 1 && early.err.contains("training"), "\(early)")
+            _ = try await site.judge()
+        }
+    }
+}
