@@ -1,3 +1,5 @@
+import ForgeCore
+
 /// Near-duplicate signatures: MinHash (Broder 1997) over word 5-grams in datatrove's scheme of 14 buckets of 8 (docs/formats/dataset.md §2).
 /// Two texts whose shingle sets overlap by s share a bucket with probability 1 − (1 − s⁸)¹⁴; the knee lies near 0.72.
 enum MinHash {

@@ -1,4 +1,4 @@
-/// Vigna's SplitMix64 (public domain): the one source of order in data. Documented in docs/formats/token-shard.md, so that others can repeat it.
+/// Vigna's SplitMix64 (public domain): the one source of order in data and of what is drawn for tasks. Documented in docs/formats/token-shard.md, so that others can repeat it.
 package struct SplitMix64: Sendable {
     private var state: UInt64
 
