@@ -65,6 +65,7 @@ let package = Package(
         library("ForgeData", ["ForgeCore", "ForgeCrypto", "ForgeOS", "ForgeTokenizer"]),
         library("ForgeAutograd", ["ForgeCore", "ForgeTensor"]),
         library("ForgeModel", ["ForgeCore", "ForgeTensor"]),
+        library("ForgeQuant", ["ForgeCore"]),
         library("ForgeNN", ["ForgeCore", "ForgeTensor", "ForgeAutograd", "ForgeModel"]),
         library(
             "ForgeTraining",
@@ -147,6 +148,8 @@ let package = Package(
         program("forge", ["ForgeCLI"]),
         // The independent verifier: it shares no line with what it checks.
         program("forge-verify", ["COpenSSL", "CSQLite"]),
+        // Tasks and verdicts for the examples; not packaged.
+        program("forge-quant", ["ForgeQuant", "ForgeCore", "ForgeOS"]),
         // Figures for `make bench`; not packaged.
         program(
             "forge-bench",
@@ -196,6 +199,7 @@ let package = Package(
         tests("ForgeVaultTests", ["ForgeCore", "ForgeOS", "ForgeCrypto", "ForgeArtifact", "ForgeGate", "ForgeVault"]),
         tests("ForgeTemplateTests", ["ForgeCore", "ForgeTemplate"]),
         tests("ForgeTokenizerTests", ["ForgeCore", "ForgeTokenizer"]),
+        tests("ForgeQuantTests", ["ForgeCore", "ForgeOS", "ForgeQuant", "forge-quant"]),
         tests("ForgeDataTests", ["ForgeCore", "ForgeCrypto", "ForgeOS", "ForgeTokenizer", "ForgeData"]),
         tests("ForgeInferenceTests", ["ForgeCore", "ForgeInference", "ForgeModel", "ForgeNN", "ForgeTensor", "ForgeTokenizer"]),
         tests(
