@@ -29,6 +29,7 @@ extension QuantTask {
             throw QuantTask.refuse("`id` and `prompt` are text, `level` is a number, `checks` is a list")
         }
         guard (1...QuantTask.checksMax).contains(checks.count) else { throw QuantTask.refuse("it has \(checks.count) checks, not 1 to \(QuantTask.checksMax)") }
+        guard (1...Int64(TaskDraw.levelMax)).contains(level) else { throw QuantTask.refuse("its level is \(level), not 1 to \(TaskDraw.levelMax)") }
         self.id = id
         self.level = Int(level)
         self.prompt = prompt

@@ -20,7 +20,9 @@ struct TaskTests {
     }
 
     @Test func `a task asks in English for the formula behind it`() throws {
-        #expect(try tasks(1, .train, 4).map { "\($0.task.prompt) → \($0.reference.text)" } == [
+        let read = try tasks(1, .train, 4).map { "\($0.task.prompt) → \($0.reference.text)" }
+        #expect(
+            read == [
                 "the two day total of the closing price → sum(close,2)", "the two day minimum of the close of three days before → trough(lag(close,3),2)",
                 "the 3 day mean of the 2 day peak of the 1 day lag of the day's high → mean(peak(lag(high,1),2),3)",
                 "half of the three day minimum of the three day move of the 3 day deviation of the high → div(trough(delta(std(high,3),3),3),2)",
@@ -81,7 +83,7 @@ struct TaskTests {
     }
 
     @Test(arguments: [
-        "[]", "{}", #"{"id":"","level":1,"prompt":"","checks":[]}"#, #"{"id":"a","level":1,"prompt":"p","checks":[]}"#, #"{"id":"a","level":1,"prompt":"p","checks":[],"more":1}"#,
+        "[]", "{}", #"{"id":"a","level":7,"prompt":"p","checks":[{"market":{"open":[1],"high":[1],"low":[1],"close":[1],"volume":[1]},"expected":[1]}]}"#, #"{"id":"","level":1,"prompt":"","checks":[]}"#, #"{"id":"a","level":1,"prompt":"p","checks":[]}"#, #"{"id":"a","level":1,"prompt":"p","checks":[],"more":1}"#,
         #"{"id":"a","level":1,"prompt":"p","checks":[{"market":{},"expected":[]}]}"#,
         #"{"id":"a","level":1,"prompt":"p","checks":[{"market":{"open":[1],"high":[1],"low":[1],"close":[1],"volume":[1.5]},"expected":[1]}]}"#,
         #"{"id":"a","level":1,"prompt":"p","checks":[{"market":{"open":[1],"high":[1],"low":[1],"close":[1],"volume":[9007199254740992]},"expected":[1]}]}"#,

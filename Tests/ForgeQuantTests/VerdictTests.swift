@@ -12,7 +12,7 @@ struct VerdictTests {
             let market = Market(drawing: &random, days: 40)
             return QuantTask.Check(market: market, expected: formula.values(on: market))
         }
-        return QuantTask(id: id, level: formula.operations, prompt: prompt, checks: checks)
+        return QuantTask(id: id, level: max(1, formula.operations), prompt: prompt, checks: checks)
     }
 
     @Test(arguments: [
