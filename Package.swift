@@ -71,7 +71,7 @@ let package = Package(
             "ForgeTraining",
             [
                 "ForgeCore", "ForgeOS", "ForgeCrypto", "ForgeConfig", "ForgeTensor", "ForgeAutograd", "ForgeModel", "ForgeNN", "ForgeData",
-                "ForgeTokenizer", "ForgeArtifact", "ForgeInference",
+                "ForgeTokenizer", "ForgeArtifact", "ForgeInference", "ForgeQuant",
             ]),
 
         // 2 speak

@@ -65,6 +65,16 @@ package enum Sample: Sendable, Hashable {
         }
     }
 
+    /// All that is said in it, in order.
+    package var words: [String] {
+        var words: [String] = []
+        _ = map {
+            words.append($0)
+            return $0
+        }
+        return words
+    }
+
     /// The same with every string of people's words changed.
     func map(_ change: (String) -> String) -> Sample {
         func messages(_ messages: [ChatMessage]) -> [ChatMessage] {

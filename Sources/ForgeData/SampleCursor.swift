@@ -27,7 +27,7 @@ package struct SampleCursor: Sendable {
     }
 
     private init(_ shard: SampleShard, state: BatchCursor.State, packs: Bool) throws(Fault) {
-        guard shard.count > 0, shard.targetCount > 0 else {
+        guard shard.count > 0, shard.targetCount > 0 || shard.form == .prompts else {
             throw Fault(
                 .request, "train.no_targets", "there is nothing to learn", why: shard.count == 0 ? "the data sets' training split holds no sample" : "no token of any sample is learnt",
                 remedy: "look at the samples: what the assistant says is learnt, unless its weight is 0")

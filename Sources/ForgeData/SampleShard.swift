@@ -17,10 +17,11 @@ package struct LearntSequence: Sendable, Hashable {
         self.value = value
     }
 
-    /// Rows it takes in a pass: the last id is predicted and predicts nothing.
-    package var rows: Int { tokens.count - 1 }
+    /// Rows it takes in a pass. The last id is predicted and predicts nothing; it has a row of its own where that makes them even, because products in bfloat16 sum rows two by
+    /// two, and which two must not depend on what else is in the pass.
+    package var rows: Int { tokens.count / 2 * 2 }
     package var targetCount: Int { learnt.reduce(0) { $0 + $1.count } }
-    package var inputs: ArraySlice<Token> { tokens.dropLast() }
+    package var inputs: ArraySlice<Token> { tokens.prefix(rows) }
     /// By row, the id that is learnt there; -1 where none is.
     package var targets: [Token] {
         var out = [Token](repeating: -1, count: rows)
@@ -31,7 +32,13 @@ package struct LearntSequence: Sendable, Hashable {
 
 /// Samples as tokens (docs/formats/sample-shard.md).
 package struct SampleShard: Sendable {
-    package enum Form: UInt32, Sendable { case single = 0, pairs = 1, labelled = 2 }
+    package enum Form: UInt32, Sendable {
+        case single = 0
+        case pairs = 1
+        case labelled = 2
+        /// Of tasks: nothing of them is learnt as it stands.
+        case prompts = 3
+    }
 
     private static let magic = Array("FORGESMP".utf8)
     private static let headerCount = 80

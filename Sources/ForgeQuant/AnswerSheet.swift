@@ -13,7 +13,7 @@ package struct AnswerSheet: Sendable {
         var read: [QuantTask] = []
         var ids: Set<String> = []
         for (line, json) in try JSONLines.parse(tasks, "tasks") {
-            let task = try QuantTask(json: json["task"] ?? json)
+            let task = try QuantTask(json: json["reward"]?["task"] ?? json)
             guard ids.insert(task.id).inserted else { throw JSONLines.refuse("tasks", line: line, "the task `\(task.id)` stands there for the second time") }
             read.append(task)
         }

@@ -17,7 +17,7 @@ extension DrawnTask {
         let json: JSON =
             switch form {
             case .sft: ["messages": [question, TaskForm.message("assistant", reference.text)]]
-            case .prompts: ["prompt": [question], "task": task.json]
+            case .prompts: ["prompt": [question], "reward": ["kind": "quant", "task": task.json]]
             case .tasks: task.json
             }
         return json.text

@@ -11,6 +11,7 @@ final class Learner {
     private let recipe: Recipe
     private let device: Device
     private let frozen: PackedWeights?
+    private let base: StoredModel?
 
     /// - Parameters:
     ///   - base: what the run starts from; nil for weights drawn from the recipe's seed.
@@ -20,6 +21,7 @@ final class Learner {
         self.recipe = recipe
         self.config = config
         self.device = device
+        self.base = base
         if let adapters = recipe.adapters {
             guard let base else { preconditionFailure("adapters lie beside a model") }
             let table = ParameterTable(config, adapters: adapters.config)
@@ -46,5 +48,24 @@ final class Learner {
     func evaluator(rows: Int) throws(Fault) -> Decoder {
         guard let frozen else { return try Decoder(optimiser.parameters, rows: rows, precision: recipe.precision, on: device) }
         return try Decoder(frozen, adapters: optimiser.parameters, rows: rows, precision: recipe.precision, on: device)
+    }
+
+    /// Whether `packed` computes what the training pass computes, to the bit: adapters are merged there, and lie beside their matrices here.
+    var drawsWithTrainingsBits: Bool { frozen == nil }
+
+    /// The model as it is now, as answers are drawn from it.
+    func packed() throws(Fault) -> PackedWeights {
+        guard let frozen, let base else { return try PackedWeights(optimiser.parameters, as: WeightFormat(recipe.precision), on: device) }
+        let merge = AdapterMerge(optimiser.parameters)
+        return try PackedWeights(ParameterTable(config), as: frozen.format, on: device) { (entry, tensor) throws(Fault) in
+            var values = try base.values(entry)
+            merge.delta(entry)?.add(to: &values, from: 0)
+            tensor.write(values)
+        }
+    }
+
+    /// Draws answers and says how likely each of their tokens was.
+    func draw(_ requests: [Rollouts.Request], _ rollouts: Rollouts) throws(Fault) -> [Rollouts.Answer] {
+        try rollouts.draw(requests, from: try packed(), rows: recipe.rowsPerPass, on: device)
     }
 }

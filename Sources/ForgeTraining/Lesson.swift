@@ -6,12 +6,14 @@ import ForgeNN
 package enum TrainingMaterial: Sendable {
     case documents(TokenShard)
     case samples(SampleShard)
+    case tasks(TaskShard)
 
     /// SHA-256 of the tokenizer.json that made its ids.
     package var tokenizer: Digest {
         switch self {
         case .documents(let shard): shard.tokenizer
         case .samples(let shard): shard.tokenizer
+        case .tasks(let shard): shard.tokenizer
         }
     }
 }
@@ -23,6 +25,8 @@ struct Taught {
     var targets: Int
     /// Rows of the passes.
     var rows: Int
+    /// What else the method measures, by name.
+    var measures: [String: Double] = [:]
 }
 
 /// What the steps of a run learn from, one after the other, and how far they are.
@@ -30,7 +34,7 @@ protocol Lesson {
     var cursor: BatchCursor.State { get }
     /// Adds a step's gradients.
     /// - Parameter number: of the step, from 1, for errors.
-    mutating func step(_ decoder: Decoder, number: Int) throws(Fault) -> Taught
+    mutating func step(_ learner: Learner, number: Int) throws(Fault) -> Taught
 }
 
 /// The next token of documents, in sequences of one length.
@@ -45,10 +49,10 @@ struct DocumentLesson: Lesson {
 
     var cursor: BatchCursor.State { documents.state }
 
-    mutating func step(_ decoder: Decoder, number: Int) throws(Fault) -> Taught {
+    mutating func step(_ learner: Learner, number: Int) throws(Fault) -> Taught {
         let batch = documents.next(rows: recipe.sequencesPerStep)
         return try Likelihood.teach(
-            decoder, batch.passes(rows: recipe.sequencesPerPass), number: number,
+            learner.decoder, batch.passes(rows: recipe.sequencesPerPass), number: number,
             remedy: "use longer documents or a longer sequence_length")
     }
 }
@@ -65,12 +69,12 @@ struct SampleLesson: Lesson {
 
     var cursor: BatchCursor.State { samples.state }
 
-    mutating func step(_ decoder: Decoder, number: Int) throws(Fault) -> Taught {
+    mutating func step(_ learner: Learner, number: Int) throws(Fault) -> Taught {
         let units = samples.next(recipe.sequencesPerStep)
         let passes = stride(from: 0, to: units.count, by: recipe.sequencesPerPass).map { first in
             TokenBatch(units[first..<min(units.count, first + recipe.sequencesPerPass)].joined().map { samples.shard.sequences[$0] })
         }
-        return try Likelihood.teach(decoder, passes, number: number, remedy: "raise sequences_per_step, or leave out samples without an answer")
+        return try Likelihood.teach(learner.decoder, passes, number: number, remedy: "raise sequences_per_step, or leave out samples without an answer")
     }
 }
 

@@ -8,6 +8,7 @@ package struct Preparation {
     private let recipe: Recipe
     private var tokens: TokenShard
     private var samples: SampleShard
+    private var tasks: TaskShard
     private var encoder: Encoder
     private var sampleEncoder: SampleEncoder
     /// Samples left out because they are too long.
@@ -19,6 +20,7 @@ package struct Preparation {
         self.recipe = recipe
         tokens = TokenShard(tokenizer: tokenizerFile)
         samples = SampleShard(tokenizer: tokenizerFile, form: .single)
+        tasks = TaskShard(tokenizer: tokenizerFile)
         encoder = Encoder(start.tokenizer)
         sampleEncoder = SampleEncoder(start.tokenizer, template: try Preparation.template(recipe.chatTemplate ?? start.base?.generation.chatTemplate))
     }
@@ -41,15 +43,11 @@ package struct Preparation {
         // A document that is no list of samples is one, of text.
         let taken = kind == .samples ? try SampleReader.samples(text) : [.text(String(decoding: text, as: UTF8.self))]
         for (number, sample) in taken.enumerated() {
-            let sequences: [LearntSequence]
-            do throws(Fault) { sequences = try sampleEncoder.sequences(try fitting(sample)) } catch {
+            let longest: Int
+            do throws(Fault) { longest = try take(try fitting(sample)) } catch {
                 throw Fault(error.kind, error.code, error.what, why: "sample \(number + 1): \(error.why)", remedy: error.remedy)
             }
-            let longest = sequences.map(\.rows).max() ?? 0
-            guard longest > recipe.sequenceLength else {
-                for sequence in sequences { samples.append(sequence) }
-                continue
-            }
+            guard longest > recipe.sequenceLength else { continue }
             guard recipe.samples?.tooLong == .drop else {
                 throw Fault(
                     .request, "train.too_long", "a sample does not fit", why: "sample \(number + 1) has \(longest) rows; sequence_length is \(recipe.sequenceLength)",
@@ -59,16 +57,42 @@ package struct Preparation {
         }
     }
 
-    package consuming func finish() -> TrainingMaterial { recipe.method.learnsFromSamples ? .samples(samples) : .documents(tokens) }
+    /// Keeps a sample that is not too long.
+    /// - Returns: the rows it takes, of a task with its longest answer.
+    private mutating func take(_ sample: Sample) throws(Fault) -> Int {
+        if case .task(let prompt, let reward) = sample {
+            let tokens = try sampleEncoder.prompt(prompt), rows = tokens.count + (recipe.policy?.answerTokens ?? 0)
+            _ = try Reward(reward)
+            if rows <= recipe.sequenceLength { tasks.append(tokens, reward: reward) }
+            return rows
+        }
+        let sequences = try sampleEncoder.sequences(sample), rows = sequences.map(\.rows).max() ?? 0
+        if rows <= recipe.sequenceLength { for sequence in sequences { samples.append(sequence) } }
+        return rows
+    }
+
+    package consuming func finish() -> TrainingMaterial {
+        switch recipe.method {
+        case .pretrain: .documents(tokens)
+        case .sft: .samples(samples)
+        case .grpo: .tasks(tasks)
+        }
+    }
 
     private func fitting(_ sample: Sample) throws(Fault) -> Sample {
         switch (recipe.method, sample.form) {
-        case (.sft, .text), (.sft, .conversation), (.sft, .completion): return sample
+        case (.sft, .text), (.sft, .conversation), (.sft, .completion), (.grpo, .task): return sample
         default:
             throw Fault(
                 .request, "samples.form", "the samples do not fit the method", why: "`\(recipe.method.rawValue)` does not learn from samples of the form `\(sample.form.rawValue)`",
                 remedy: "docs/formats/sample.md lists which method takes which form")
         }
+    }
+
+    /// What a tokenizer is trained on: a document's text, or every word of its samples.
+    package static func words(_ text: [UInt8], _ kind: DocumentKind) throws(Fault) -> [[UInt8]] {
+        guard kind == .samples else { return [text] }
+        return try SampleReader.samples(text).flatMap(\.words).map { Array($0.utf8) }
     }
 
     /// The texts of a document that is read as text.
@@ -87,10 +111,20 @@ package struct Preparation {
 }
 
 extension TrainingMaterial {
+    /// - Throws: `.environment`: it is our own file, so a malformed one was damaged.
+    package init(parsing bytes: [UInt8], for method: Recipe.Method) throws(Fault) {
+        switch method {
+        case .pretrain: self = .documents(try TokenShard(parsing: bytes))
+        case .sft: self = .samples(try SampleShard(parsing: bytes))
+        case .grpo: self = .tasks(try TaskShard(parsing: bytes))
+        }
+    }
+
     package var encoded: [UInt8] {
         switch self {
         case .documents(let shard): shard.encoded()
         case .samples(let shard): shard.encoded()
+        case .tasks(let shard): shard.encoded()
         }
     }
 }

@@ -95,6 +95,30 @@ extension Recipe.Adapters {
     }
 }
 
+extension Recipe.Policy {
+    init(_ root: inout YAMLReader) throws(Fault) {
+        var reader = try root.reader("policy")
+        group = try reader.int("group", in: 2...1024)
+        temperature = try reader.optionalDouble("temperature", in: 0.01...2) ?? 1
+        answerTokens = try reader.int("answer_tokens", in: 1...1_048_576)
+        scale = try reader.optionalChoice("scale") ?? .group
+        cutReward = try reader.optionalDouble("cut_reward", in: -10...10)
+        try reader.finish()
+    }
+
+    var yaml: String {
+        """
+        policy:
+          group: \(group)
+          temperature: \(temperature)
+          answer_tokens: \(answerTokens)
+          scale: \(scale.rawValue)
+          cut_reward: \(cutReward.map { "\($0)" } ?? "null")
+
+        """
+    }
+}
+
 extension Recipe.Samples {
     init(_ root: inout YAMLReader) throws(Fault) {
         var reader = try root.optionalReader("samples")

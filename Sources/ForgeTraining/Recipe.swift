@@ -15,6 +15,8 @@ package struct Recipe: Sendable, Hashable {
         case pretrain
         /// What the assistant says in samples.
         case sft
+        /// Whatever answers to tasks are judged better than others to the same task (group relative policy optimisation: Shao et al. 2024, arXiv:2402.03300).
+        case grpo
 
         package var learnsFromSamples: Bool { self != .pretrain }
     }
@@ -60,6 +62,25 @@ package struct Recipe: Sendable, Hashable {
     /// What becomes of samples longer than `sequence_length`.
     package enum TooLong: String, Sendable, CaseIterable { case refuse, drop }
 
+    /// How answers are drawn, and what their rewards are held against.
+    package struct Policy: Sendable, Hashable {
+        package enum Scale: String, Sendable, CaseIterable {
+            /// By the standard deviation of the group.
+            case group
+            /// Not at all (Dr. GRPO: Liu et al. 2025, arXiv:2503.20783).
+            case none
+        }
+
+        /// Answers to each prompt.
+        package var group: Int
+        package var temperature: Double
+        /// Tokens of an answer at most.
+        package var answerTokens: Int
+        package var scale: Scale
+        /// What an answer that was cut earns, whatever it says; nil judges it as it stands.
+        package var cutReward: Double?
+    }
+
     package struct Samples: Sendable, Hashable {
         package var packs: Bool
         package var tooLong: TooLong
@@ -87,6 +108,8 @@ package struct Recipe: Sendable, Hashable {
     package var adapters: Adapters?
     /// Of a method that learns from samples.
     package var samples: Samples?
+    /// Of a method that learns from its own answers.
+    package var policy: Policy?
     // training
     package var steps: Int
     package var sequenceLength: Int
@@ -115,7 +138,9 @@ package struct Recipe: Sendable, Hashable {
     /// The chat template the model records, if it was trained to be spoken to.
     package var chatTemplate: String?
 
-    package var tokens: Int { steps * sequencesPerStep * sequenceLength }
+    /// Rows of one pass, at most.
+    var rowsPerPass: Int { (policy == nil ? min(sequencesPerPass, sequencesPerStep) : sequencesPerPass) * sequenceLength }
+    package var tokens: Int { steps * sequencesPerStep * (policy?.group ?? 1) * sequenceLength }
     /// SHA-256 of the recipe with every default written out.
     package var digest: Digest { .sha256(Array(yaml.utf8)) }
 }
@@ -143,6 +168,7 @@ extension Recipe {
         adapters = try Adapters(&root)
         if adapters != nil, case .architecture = start { throw root.fault("adapters", "are set, and there is no `base` they would lie beside") }
         samples = method.learnsFromSamples ? try Samples(&root) : nil
+        policy = method == .grpo ? try Policy(&root) : nil
 
         var training = try root.reader("training")
         steps = try training.int("steps", in: 1...100_000_000)
@@ -152,6 +178,8 @@ extension Recipe {
         } else {
             sequenceLength = try training.int("sequence_length", in: 2...1_048_576)
         }
+        // Which two rows a product in bfloat16 sums must not depend on the pass.
+        if method.learnsFromSamples, !sequenceLength.isMultiple(of: 2) { throw training.fault("sequence_length", "is \(sequenceLength) and must be even for samples") }
         sequencesPerStep = try training.int("sequences_per_step", in: 1...1_000_000)
         sequencesPerPass = try training.optionalInt("sequences_per_pass", in: 1...1_000_000) ?? sequencesPerStep
         recompute = try training.optionalBool("recompute") ?? false
@@ -198,7 +226,7 @@ extension Recipe {
         name: \(Recipe.quoted(name))
         seed: \(seed)
 
-        """ + (method == .pretrain ? "" : "method: \(method.rawValue)\n") + startYAML + (adapters?.yaml ?? "") + (samples?.yaml ?? "") + """
+        """ + (method == .pretrain ? "" : "method: \(method.rawValue)\n") + startYAML + (adapters?.yaml ?? "") + (samples?.yaml ?? "") + (policy?.yaml ?? "") + """
         training:
           steps: \(steps)
           sequence_length: \(sequenceLength)

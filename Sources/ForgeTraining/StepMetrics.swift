@@ -15,4 +15,6 @@ package struct StepMetrics: Sendable, Hashable, Codable {
     /// Of the multiply-add rate measured from registers alone when the run started: 0 to 1.
     package var shareOfPeak: Double
     package var secondsLeft: Double
+    /// What the method measures beside the loss, by name.
+    package var measures: [String: Double]
 }

@@ -44,10 +44,11 @@ package struct TrainedModel {
     /// Gives model.safetensors piece by piece, each at most a few MiB.
     package func writeWeights(_ sink: ([UInt8]) throws(Fault) -> Void) throws(Fault) {
         let layout = layout, parts = Dictionary(uniqueKeysWithValues: ParameterTable(config).homes.map { ($0.home.name, $0.entries) })
+        let merge = AdapterMerge(parameters)
         try sink(layout.headerBytes)
         for stored in layout.entries {
             for entry in parts[stored.name] ?? [] {
-                if isMerged { try merge(entry, as: stored.dtype, sink) } else { try write(parameters.tensor(entry), sink) }
+                if isMerged { try write(entry, merge, as: stored.dtype, sink) } else { try write(parameters.tensor(entry), sink) }
             }
         }
     }
@@ -61,9 +62,9 @@ package struct TrainedModel {
     }
 
     /// W + s·B·A in float32, rounded once to W's type (docs/formats/adapters.md §3).
-    private func merge(_ entry: ParameterTable.Entry, as type: DType, _ sink: ([UInt8]) throws(Fault) -> Void) throws(Fault) {
+    private func write(_ entry: ParameterTable.Entry, _ merge: AdapterMerge, as type: DType, _ sink: ([UInt8]) throws(Fault) -> Void) throws(Fault) {
         guard let base, let found = base.weights[entry.home.name] else { preconditionFailure("a run of adapters has looked at every tensor of its base") }
-        let delta = delta(entry)
+        let delta = merge.delta(entry)
         for start in stride(from: 0, to: entry.count, by: TrainedModel.piece) {
             let count = min(TrainedModel.piece, entry.count - start), bytes = try base.bytes(found.bytes(of: count, from: entry.home.first + start))
             guard let delta else {
@@ -74,18 +75,5 @@ package struct TrainedModel {
             delta.add(to: &values, from: start)
             try sink(type.bytes(values))
         }
-    }
-
-    /// What the adapter beside a matrix adds to it; nil where there is none.
-    private func delta(_ entry: ParameterTable.Entry) -> AdapterDelta? {
-        guard let adapters = parameters.table.adapters else { return nil }
-        for layer in 0..<config.layers {
-            for target in config.adapterTargets where target.module(layer) + ".weight" == entry.name {
-                return parameters.adapter(layer, target).map {
-                    AdapterDelta(down: $0.down.values(), up: $0.up.values(), rank: adapters.rank, columns: entry.shape[1], scale: adapters.scale)
-                }
-            }
-        }
-        return nil
     }
 }

@@ -31,8 +31,7 @@ package struct TrainingEstimate: Sendable, Hashable, Codable {
         try config.validate()
         let table = ParameterTable(config), learning = recipe.adapters.map { ParameterTable(config, adapters: $0.config) } ?? table
         let weights = try Parameters(table, on: device), gradients = try Parameters(table, on: device)
-        let rows = min(recipe.sequencesPerPass, recipe.sequencesPerStep) * recipe.sequenceLength
-        let decoder = try Decoder(weights, gradients: gradients, rows: rows, precision: recipe.precision, recompute: recipe.recompute, on: device)
+        let decoder = try Decoder(weights, gradients: gradients, rows: recipe.rowsPerPass, precision: recipe.precision, recompute: recipe.recompute, on: device)
         parameters = learning.count
         tokens = recipe.tokens
         // Frozen weights have no gradients of their own: a third of the products falls away.

@@ -65,8 +65,7 @@ package final class TrainingRun {
         let device = try Device(backend, threads: threads)
         self.device = device
         machinePeak = device.measuredPeak(precision: recipe.precision)
-        let rows = min(recipe.sequencesPerPass, recipe.sequencesPerStep) * recipe.sequenceLength
-        let learner = try Learner(recipe, config, from: start.base, rows: rows, on: device)
+        let learner = try Learner(recipe, config, from: start.base, rows: recipe.rowsPerPass, on: device)
         self.learner = learner
         folder = try CheckpointFolder(stateDirectory, key: key, project: project, store: store)
         let lesson = try TrainingRun.lesson(recipe, material, start.tokenizer, at: nil), optimiser = learner.optimiser, table = optimiser.parameters.table
@@ -119,6 +118,9 @@ package final class TrainingRun {
             let packs = recipe.samples?.packs ?? true
             guard let state else { return SampleLesson(try SampleCursor(shard, length: recipe.sequenceLength, packs: packs, seed: recipe.seed), recipe) }
             return SampleLesson(try SampleCursor(shard, resuming: state, packs: packs), recipe)
+        case (.grpo, .tasks(let shard)):
+            guard let state else { return try PolicyLesson(shard, try SampleCursor(shard.prompts, length: recipe.sequenceLength, packs: false, seed: recipe.seed), recipe, tokenizer) }
+            return try PolicyLesson(shard, try SampleCursor(shard.prompts, resuming: state, packs: false), recipe, tokenizer)
         default: preconditionFailure("a method learns from its own kind of material")
         }
     }
@@ -138,7 +140,7 @@ package final class TrainingRun {
         let start = Clock.monotonic
         let decoder = learner.decoder, optimiser = learner.optimiser
         decoder.beginStep()
-        let taught = try lesson.step(decoder, number: steps + 1)
+        let taught = try lesson.step(learner, number: steps + 1)
         try decoder.endStep()
         let loss = taught.loss, norm = try optimiser.gradientNorm()
         guard loss.isFinite, norm.isFinite else {
@@ -155,7 +157,7 @@ package final class TrainingRun {
         let average = Double(now - openedAt) / 1e9 / Double(max(steps - resumedFrom, 1))
         return StepMetrics(
             step: steps, steps: recipe.steps, loss: loss, gradientNorm: norm, learningRate: rate, targets: targets, epoch: epoch, seconds: took,
-            tokensPerSecond: tokens / took, shareOfPeak: machinePeak > 0 ? flops / took / machinePeak : 0, secondsLeft: average * Double(recipe.steps - steps))
+            tokensPerSecond: tokens / took, shareOfPeak: machinePeak > 0 ? flops / took / machinePeak : 0, secondsLeft: average * Double(recipe.steps - steps), measures: taught.measures)
     }
 
     /// Whether the recipe wants a checkpoint now.

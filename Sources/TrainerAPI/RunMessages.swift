@@ -175,11 +175,14 @@ package struct RunMetric: Codable, Sendable, Hashable {
     /// Of the machine's measured peak, 0 to 1.
     package var shareOfPeak: Double
     package var secondsLeft: Double
+    /// What the method measures beside the loss, by name: of policy learning `reward`, `answer_tokens`, `cut`, `flat_groups`, `ratio_gap`.
+    package var measures: [String: Double]?
     /// Microseconds since 1970.
     package var time: Int64
 
     package init(
-        step: Int, loss: Double, gradientNorm: Double, learningRate: Double, epoch: Int, tokensPerSecond: Double, shareOfPeak: Double, secondsLeft: Double, time: Int64
+        step: Int, loss: Double, gradientNorm: Double, learningRate: Double, epoch: Int, tokensPerSecond: Double, shareOfPeak: Double, secondsLeft: Double,
+        measures: [String: Double]? = nil, time: Int64
     ) {
         self.step = step
         self.loss = loss
@@ -189,11 +192,12 @@ package struct RunMetric: Codable, Sendable, Hashable {
         self.tokensPerSecond = tokensPerSecond
         self.shareOfPeak = shareOfPeak
         self.secondsLeft = secondsLeft
+        self.measures = measures
         self.time = time
     }
 
     package enum CodingKeys: String, CodingKey {
-        case step, loss, epoch, time
+        case step, loss, epoch, measures, time
         case gradientNorm = "gradient_norm"
         case learningRate = "learning_rate"
         case tokensPerSecond = "tokens_per_second"

@@ -93,7 +93,7 @@ struct TrainingJob: ~Copyable {
         }
         try channel.send(WorkerReport.preparing(what: "training the tokenizer"))
         var trainer = try BPETrainer(vocabularyCount: model.vocabulary)
-        try texts(.train) { (kind, text) throws(Fault) in for text in try Preparation.texts(text, kind) { trainer.add(text) } }
+        try texts(.train) { (kind, text) throws(Fault) in for text in try Preparation.words(text, kind) { trainer.add(text) } }
         let tokenizer = try trainer.train()
         let bytes = tokenizer.json
         _ = try seal("tokenizer.blob", bytes)
@@ -103,7 +103,7 @@ struct TrainingJob: ~Copyable {
     private func material(_ recipe: Recipe, _ start: RunStart, _ tokenizer: Digest) throws(Fault) -> TrainingMaterial {
         if try Path.information(path("train.blob")) != nil {
             let bytes = try SealedReader(path("train.blob"), key: key).readAll(limit: .gib(64))
-            let material: TrainingMaterial = recipe.method.learnsFromSamples ? .samples(try SampleShard(parsing: bytes)) : .documents(try TokenShard(parsing: bytes))
+            let material = try TrainingMaterial(parsing: bytes, for: recipe.method)
             guard material.tokenizer == tokenizer else {
                 throw Fault(.environment, "shard.other", "the token shard belongs to another tokenizer", why: "its digest is \(material.tokenizer)", remedy: "cancel the run and submit it again")
             }
@@ -157,6 +157,6 @@ extension RunMetric {
     init(_ step: StepMetrics) {
         self.init(
             step: step.step, loss: step.loss, gradientNorm: step.gradientNorm, learningRate: step.learningRate, epoch: step.epoch, tokensPerSecond: step.tokensPerSecond,
-            shareOfPeak: step.shareOfPeak, secondsLeft: step.secondsLeft, time: Clock.now().nanoseconds / 1000)
+            shareOfPeak: step.shareOfPeak, secondsLeft: step.secondsLeft, measures: step.measures.isEmpty ? nil : step.measures, time: Clock.now().nanoseconds / 1000)
     }
 }

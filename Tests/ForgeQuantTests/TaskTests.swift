@@ -14,9 +14,10 @@ struct TaskTests {
         String(lines.joined(separator: "\n").utf8.reduce(0xcbf2_9ce4_8422_2325 as UInt64) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }, radix: 16)
     }
 
-    @Test(arguments: [(1, QuantSplit.train, TaskForm.sft, "699a9f7c6e859092"), (2, .train, .prompts, "5db8c50dbad47a73"), (1, .heldout, .tasks, "58709ad3ecc3c47e")])
+    @Test(arguments: [(1, QuantSplit.train, TaskForm.sft, "699a9f7c6e859092"), (2, .train, .prompts, "acde9061e2e9a607"), (1, .heldout, .tasks, "58709ad3ecc3c47e")])
     func `a seed draws the same tasks everywhere`(seed: UInt64, split: QuantSplit, form: TaskForm, golden: String) throws {
-        #expect(digest(try tasks(seed, split, 60, levels: Array(1...6)).map { $0.line(form) }) == golden)
+        let made = digest(try tasks(seed, split, 60, levels: Array(1...6)).map { $0.line(form) })
+        #expect(made == golden)
     }
 
     @Test func `a task asks in English for the formula behind it`() throws {

@@ -16,21 +16,28 @@ struct LessonTests {
         try await scratch { folder in
             var recipe = bench.recipe
             (recipe.steps, recipe.chatTemplate) = (10, "mistral-v3-tekken")
+            // Embeddings far enough apart that a frozen head can tell them.
+            if case .architecture(var model) = recipe.start {
+                model.embeddingDeviation = 0.5
+                recipe.start = .architecture(model)
+            }
             let run = try bench.run(in: folder, recipe: recipe)
             _ = try Bench.finish(run)
             return try Bench.stored(try run.finish(), bench.tokenizer.json)
         }
     }
 
-    static func recipe(_ more: String = "", steps: Int = 12, perStep: Int = 4, perPass: Int = 2, rate: Double = 0.005) throws -> Recipe {
+    static func recipe(
+        _ more: String = "", method: Recipe.Method = .sft, steps: Int = 12, perStep: Int = 4, perPass: Int = 2, rate: Double = 0.005, precision: Precision = .bf16
+    ) throws -> Recipe {
         try Recipe(
             parsing: Array(
                 """
                 format: forge-recipe/v1
                 name: taught
-                method: sft
+                method: \(method.rawValue)
                 base: small@1
-                training: {steps: \(steps), sequence_length: 32, sequences_per_step: \(perStep), sequences_per_pass: \(perPass), checkpoint_every: 1}
+                training: {steps: \(steps), sequence_length: 32, sequences_per_step: \(perStep), sequences_per_pass: \(perPass), checkpoint_every: 1, precision: \(precision.rawValue)}
                 optimizer: {learning_rate: \(rate), weight_decay: 0}
                 schedule: {kind: constant}
                 \(more)
@@ -54,8 +61,7 @@ struct LessonTests {
             let run = try Bench.run(recipe, material, .base(base), in: folder)
             var losses: [Double] = []
             while !run.isFinished { losses.append(try run.step().loss) }
-            // Beside an embedding that has seen ten steps adapters cannot say much.
-            #expect(losses.last! < (adapters.isEmpty ? 0.6 : 0.92) * losses[0], "\(losses)")
+            #expect(losses.last! < 0.6 * losses[0], "\(losses)")
 
             // The file that is written scores what the run's own weights scored.
             let model = try Bench.stored(try run.finish(), base.tokenizerFile), device = try Device(threads: 2)

@@ -1,0 +1,95 @@
+import ForgeArtifact
+import ForgeCore
+import ForgeCrypto
+import ForgeData
+import ForgeTensor
+import ForgeTokenizer
+@testable import ForgeTraining
+import Testing
+
+/// Learning from answers of one's own.
+struct PolicyTests {
+    /// A model that says `part N` to everything, with any of five N.
+    static func speaker() async throws -> StoredModel {
+        let base = try await LessonTests.base(try Bench()), recipe = try LessonTests.recipe(steps: 40)
+        return try await scratch { folder in
+            let run = try Bench.run(recipe, try LessonTests.material(recipe, base), .base(base), in: folder)
+            _ = try Bench.finish(run)
+            return try Bench.stored(try run.finish(), base.tokenizerFile)
+        }
+    }
+
+    static func recipe(_ more: String = "", steps: Int = 8, perPass: Int = 16, rate: Double = 0.002, precision: Precision = .bf16) throws -> Recipe {
+        try LessonTests.recipe("policy: {group: 8, answer_tokens: 8}\n" + more, method: .grpo, steps: steps, perStep: 3, perPass: perPass, rate: rate, precision: precision)
+    }
+
+    /// Whatever the file, part 3 is right.
+    static let tasks = Array((0..<7).map { #"{"prompt":[{"role":"user","content":"file \#($0)"}],"reward":{"kind":"exact","answer":"part 3"}}"# }.joined(separator: "\n").utf8)
+
+    static func rewards(_ recipe: Recipe, _ model: StoredModel) async throws -> (rewards: [Double], gaps: [Double], digest: Digest) {
+        try await scratch { folder in
+            let run = try Bench.run(recipe, try LessonTests.material(recipe, model, tasks), .base(model), in: folder)
+            var rewards: [Double] = [], gaps: [Double] = []
+            while !run.isFinished {
+                let metrics = try run.step()
+                rewards.append(try #require(metrics.measures["reward"]))
+                gaps.append(try #require(metrics.measures["ratio_gap"]))
+            }
+            return (rewards, gaps, run.parameterDigest())
+        }
+    }
+
+    @Test(arguments: [(Precision.f32, ""), (.bf16, ""), (.f32, "adapters: {rank: 8, alpha: 32}")])
+    func `rewarded answers become likelier, and are learnt with the probability they were drawn with`(precision: Precision, adapters: String) async throws {
+        let model = try await PolicyTests.speaker()
+        let (rewards, gaps, _) = try await PolicyTests.rewards(try PolicyTests.recipe(adapters, steps: 20, rate: adapters.isEmpty ? 0.002 : 0.004, precision: precision), model)
+        let late = rewards[15...].reduce(0, +) / 5
+        #expect(rewards[0] < 0.5 && late > 0.8, "\(rewards)")
+        // Adapters are merged for drawing, and lie beside their matrices for learning: other sums of the same terms.
+        #expect(adapters.isEmpty ? gaps.allSatisfy { $0 == 0 } : gaps.allSatisfy { $0 < 1e-3 }, "\(gaps)")
+    }
+
+    @Test func `threads and the size of a pass leave the digest alone, and so does a resume`() async throws {
+        let model = try await PolicyTests.speaker()
+        var digests: Set<Digest> = []
+        for perPass in [1, 5, 24] { digests.insert(try await PolicyTests.rewards(try PolicyTests.recipe(steps: 3, perPass: perPass), model).digest) }
+        let recipe = try PolicyTests.recipe(steps: 3), material = try LessonTests.material(recipe, model, PolicyTests.tasks)
+        try await scratch { folder in
+            let run = try Bench.run(recipe, material, .base(model), in: folder, threads: 1)
+            _ = try run.step()
+            try run.checkpoint()
+            digests.insert(try Bench.finish(try Bench.run(recipe, material, .base(model), in: folder, threads: 3)))
+        }
+        // The recipes differ in a number that plays no part.
+        #expect(digests.count == 1)
+    }
+
+    @Test func `an advantage is how much better an answer is than the others to the same prompt`() {
+        #expect(GroupAdvantage.of([1, 1, 1], scale: .group) == [0, 0, 0] && GroupAdvantage.of([2], scale: .group) == [0])
+        #expect(GroupAdvantage.of([1, 0, 0, 1], scale: .none) == [0.5, -0.5, -0.5, 0.5])
+        let scaled = GroupAdvantage.of([1, 0, 0, 0], scale: .group)
+        #expect(abs(scaled[0] - 0.75 / (0.5 + 1e-4)) < 1e-12 && abs(scaled.reduce(0, +)) < 1e-12)
+    }
+
+    @Test func `a reward judges any bytes, and an unknown one is refused by name`() throws {
+        func reward(_ text: String) throws -> Reward { try Reward(try #require(try JSON.parse(text).object)) }
+        let exact = try reward(#"{"kind":"exact","answer":" part 3\n"}"#)
+        #expect(exact.judge(Array("part 3 ".utf8)) == 1 && exact.judge(Array("part 33".utf8)) == 0 && exact.judge([]) == 0 && exact.judge([0xff, 0]) == 0)
+        for (text, word) in [(#"{"kind":"magic"}"#, "magic"), ("{}", "missing"), (#"{"kind":"exact"}"#, "answer"), (#"{"kind":"exact","answer":"a","tolerance":1}"#, "tolerance"), (#"{"kind":"quant","task":{}}"#, "members")] {
+            do {
+                _ = try reward(text)
+                Issue.record("taken: \(text)")
+            } catch let fault as Fault { #expect(fault.kind == .request && fault.why.contains(word), "\(fault)") }
+        }
+    }
+
+    @Test func `a shard of tasks reads as it was written`() throws {
+        var shard = TaskShard(tokenizer: .sha256([7]))
+        shard.append([1, 70_000, 3], reward: ["kind": "exact", "answer": "é\n"])
+        shard.append([1], reward: [:])
+        let again = try TaskShard(parsing: shard.encoded())
+        #expect(again.encoded() == shard.encoded() && again.count == 2 && again.rewards == shard.rewards && again.prompts.sequences == shard.prompts.sequences)
+        for cut in 1..<shard.encoded().count { _ = try? TaskShard(parsing: Array(shard.encoded().dropLast(cut))) }
+        #expect(throws: Fault.self) { try TaskShard(parsing: []) }
+    }
+}
