@@ -214,7 +214,7 @@ struct RunWatcher: Sendable {
                 progress.update(
                     "training", fraction: Double(last.step) / Double(max(page.steps, 1)),
                     detail:
-                        "step \(last.step)/\(page.steps)  loss \(Text.decimal(last.loss, 3))  \(Text.grouped(Int(last.tokensPerSecond))) tok/s  \(Text.percent(last.shareOfPeak)) of peak  \(Text.duration(seconds: last.secondsLeft)) left")
+                        "step \(last.step)/\(page.steps)  \(RunWatcher.headline(last))  \(Text.grouped(Int(last.tokensPerSecond))) tok/s  \(Text.percent(last.shareOfPeak)) of peak  \(Text.duration(seconds: last.secondsLeft)) left")
             }
             guard page.state.isOver else { continue }
             let run = try await client.run(reference)
@@ -224,6 +224,13 @@ struct RunWatcher: Sendable {
             }
             return run
         }
+    }
+}
+
+extension RunWatcher {
+    /// What a method is about: the reward where it learns from one, else the loss.
+    static func headline(_ metric: RunMetric) -> String {
+        metric.measures?["reward"].map { "reward \(Text.decimal($0, 3))" } ?? "loss \(Text.decimal(metric.loss, 3))"
     }
 }
 

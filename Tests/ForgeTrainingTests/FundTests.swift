@@ -1,0 +1,77 @@
+import ForgeCore
+import ForgeCrypto
+import ForgeData
+import ForgeModel
+import ForgeOS
+import ForgeQuant
+import ForgeTensor
+import ForgeTokenizer
+@testable import ForgeTraining
+import Testing
+
+/// The fund's example (docs/examples/fund) at a smaller size: taught by examples, then by what its own answers are worth.
+struct FundTests {
+    private static let checkout = "/" + #filePath.split(separator: "/").dropLast(3).joined(separator: "/")
+
+    private func shipped(_ name: String) throws -> Recipe { try Recipe(parsing: try File("\(FundTests.checkout)/recipes/\(name).yaml", .read).readAll(limit: .mib(1))) }
+
+    private func tasks(_ split: QuantSplit, seed: UInt64, count: Int) throws -> [DrawnTask] {
+        var draw = try TaskDraw(seed: seed, split: split, levels: [2, 3])
+        return try (0..<count).map { _ in try draw.next() }
+    }
+
+    private func file(_ tasks: [DrawnTask], _ form: TaskForm) throws -> [UInt8] {
+        try DocumentReader().read(path: "tasks.jsonl", bytes: Array(tasks.map { $0.line(form) }.joined(separator: "\n").utf8)).text
+    }
+
+    /// The share of tasks whose likeliest answer is right.
+    private func passRate(_ model: StoredModel, _ tasks: [DrawnTask]) throws -> Double {
+        let device = try Device(threads: 2), parameters = try Parameters(ParameterTable(model.config), on: device)
+        try parameters.load(model)
+        var encoder = SampleEncoder(model.tokenizer, template: .mistralV3)
+        let requests = try tasks.map { task in
+            Rollouts.Request(prompt: try encoder.prompt(.conversation(Conversation([ChatMessage(.user, task.task.prompt)]))), choice: 0, seed: 0)
+        }
+        let answers = try Rollouts(temperature: 0, tokensMax: 40, end: model.tokenizer.control.end).draw(
+            requests, from: try PackedWeights(parameters, as: .f32, on: device), rows: 512, on: device)
+        let right = zip(answers, tasks).count { $0.isWhole && Verdict(on: model.tokenizer.decode($0.drawn), to: $1.task) == .right }
+        return Double(right) / Double(tasks.count)
+    }
+
+    @Test func `examples teach the language, and rewards teach more of it`() async throws {
+        var recipe = try shipped("quant-sft")
+        let taught = try file(try tasks(.train, seed: 1, count: 1000), .sft), heldOut = try tasks(.heldout, seed: 11, count: 200)
+        var trainer = try BPETrainer(vocabularyCount: 512)
+        for words in try Preparation.words(taught, .samples) { trainer.add(words) }
+        let tokenizer = try trainer.train(), file = tokenizer.json
+        var preparation = try Preparation(recipe, .tokenizer(tokenizer), tokenizerFile: .sha256(file))
+        try preparation.take(taught, .samples)
+        let samples = preparation.finish()
+        recipe.steps = Environment["FUND_SFT"].flatMap { Int($0) } ?? 200
+        let begun = ContinuousClock.now
+        let sft = try await scratch { folder in
+            let run = try Bench.run(recipe, samples, .tokenizer(tokenizer), in: folder)
+            while !run.isFinished { _ = try run.step() }
+            return try Bench.stored(try run.finish(), file)
+        }
+        let before = try passRate(sft, heldOut)
+        print("FUND sft", before, ContinuousClock.now - begun)
+
+        recipe = try shipped("quant-grpo")
+        recipe.steps = Environment["FUND_GRPO"].flatMap { Int($0) } ?? 30
+        preparation = try Preparation(recipe, .base(sft), tokenizerFile: .sha256(file))
+        try preparation.take(try self.file(try tasks(.train, seed: 2, count: 3000), .prompts), .samples)
+        let prompts = preparation.finish()
+        let grpo = try await scratch { folder in
+            let run = try Bench.run(recipe, prompts, .base(sft), in: folder)
+            while !run.isFinished {
+                let metrics = try run.step()
+                if metrics.step % 5 == 0 { print("FUND", metrics.step, metrics.measures, metrics.seconds) }
+            }
+            return try Bench.stored(try run.finish(), file)
+        }
+        let after = try passRate(grpo, heldOut)
+        print("FUND grpo", after, ContinuousClock.now - begun)
+        #expect(before > 0.3 && after > before + 0.02, "\(before) and \(after)")
+    }
+}
