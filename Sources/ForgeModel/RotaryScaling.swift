@@ -25,9 +25,17 @@ package struct Yarn: Hashable, Sendable {
     /// 0.1·m·ln(factor) + 1, the paper's eq. 22 with transformers' `mscale` m.
     package static func magnitude(_ factor: Double, mscale: Double = 1) -> Double { factor <= 1 ? 1 : 0.1 * mscale * log(factor) + 1 }
 
+    /// By pair, in float32 as torch forms them: theta^(-2i/dimensions) unless they are stretched.
+    static func frequencies(_ yarn: Yarn?, dimensions: Int, theta: Double) -> [Float] {
+        (0..<dimensions / 2).map { i in
+            let period = Float(pow(theta, Double(Float(2 * i) / Float(dimensions))))
+            return yarn?.frequency(pair: i, period: period, dimensions: dimensions, theta: theta) ?? 1 / period
+        }
+    }
+
     /// The frequency of pair `i` of `dimensions / 2`, formed in float32 as torch forms it.
     /// - Parameter period: theta^(2i/dimensions), one over the frequency without a stretch.
-    func frequency(pair i: Int, period: Float, dimensions: Int, theta: Double) -> Float {
+    private func frequency(pair i: Int, period: Float, dimensions: Int, theta: Double) -> Float {
         func pairTurning(_ turns: Double) -> Double { Double(dimensions) * log(Double(originalContext) / (turns * 2 * .pi)) / (2 * log(theta)) }
         let low = max(pairTurning(betaFast).rounded(.down), 0)
         var high = min(pairTurning(betaSlow).rounded(.up), Double(dimensions - 1))

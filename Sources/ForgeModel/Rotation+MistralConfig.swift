@@ -7,10 +7,7 @@ extension Rotation {
     /// rounded once from double. Of latent attention, queries begin with pairs that grow where others turn: their angle is zero.
     package init(_ config: MistralConfig, positions: Int, on device: Device) throws(Fault) {
         let turned = config.latent?.turnedDim ?? config.headDim, plain = config.headDim - turned, magnitude = Float(config.yarn?.attentionFactor ?? 1)
-        let frequencies = (0..<(turned / 2)).map { i in
-            let period = Float(pow(config.ropeTheta, Double(Float(2 * i) / Float(turned))))
-            return config.yarn?.frequency(pair: i, period: period, dimensions: turned, theta: config.ropeTheta) ?? 1 / period
-        }
+        let frequencies = Yarn.frequencies(config.yarn, dimensions: turned, theta: config.ropeTheta)
         func turns(after still: Int = 0, _ growth: (Int) -> Float) throws(Fault) -> Turns {
             let pairs = still + frequencies.count
             var cosines = [Float](repeating: 0, count: positions * pairs), sines = cosines
