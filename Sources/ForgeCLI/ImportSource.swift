@@ -14,7 +14,13 @@ enum ImportSource {
     /// - Parameter adapters: a folder of PEFT's, to be merged into the model.
     init(_ path: String, layout: Checkpoint.Layout?, textOnly: Bool, adapters: String?) throws(Fault) {
         guard path.hasSuffix(".gguf"), try Path.information(path)?.kind == .file else {
-            let checkpoint = try Checkpoint(try CheckpointFolder(path), layout: layout, textOnly: textOnly)
+            let folder = try CheckpointFolder(path)
+            if try LargeCheckpoint.isDescribed(in: folder) {
+                throw Fault(
+                    .request, "cli.family", "Mistral Large 4 cannot be brought in yet", why: "it is neither trained nor served here",
+                    remedy: "`forge model inspect \(path)` says whether the folder is whole, and what is in it")
+            }
+            let checkpoint = try Checkpoint(folder, layout: layout, textOnly: textOnly)
             self = .folder(try adapters.map { (folder) throws(Fault) in try checkpoint.merging(adapters: folder) } ?? checkpoint)
             return
         }

@@ -7,7 +7,7 @@ internal import RegistryAPI
 struct ModelCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "model", abstract: "Models in the registry: where they come from, and which one is in production.",
-        subcommands: [List.self, Show.self, Import.self, Export.self, LineageCommand.self, Promote.self, Rollback.self])
+        subcommands: [List.self, Show.self, Inspect.self, Import.self, Export.self, LineageCommand.self, Promote.self, Rollback.self])
 
     struct List: AsyncParsableCommand {
         static let configuration = CommandConfiguration(commandName: "ls", abstract: "List models and their versions.")

@@ -13,6 +13,29 @@ struct QuantisedTensors {
         left = Set(shards.places.keys)
     }
 
+    /// What may stand beside `X.weight`, or in its place, and begins with `X.`.
+    private static let packed = "weight_packed"
+    private static let beside = [
+        packed, "weight_scale", "weight_global_scale", "input_global_scale", "weight_scale_inv", "activation_scale", "input_scale", "qscale_weight", "qscale_act",
+    ]
+
+    /// The matrix that a tensor with such a name belongs to; any other name as it is.
+    static func matrix(_ name: String) -> String {
+        guard let dot = name.lastIndex(of: "."), beside.contains(String(name[dot...].dropFirst())) else { return name }
+        return name[...dot] + "weight"
+    }
+
+    /// Whether it is there, in whatever form.
+    func has(_ name: String) -> Bool { places[name] != nil || places[QuantisedTensors.stem(name) + "." + QuantisedTensors.packed] != nil }
+
+    /// Lets go of what belongs to a matrix that does not fit.
+    mutating func pass(_ name: String) {
+        drop(name)
+        for part in QuantisedTensors.beside { drop(QuantisedTensors.stem(name) + "." + part) }
+    }
+
+    private static func stem(_ name: String) -> String { name.hasSuffix(".weight") ? String(name.dropLast(7)) : name }
+
     /// A matrix or a norm by its own name.
     /// - Parameter name: with its `.weight`.
     mutating func source(_ name: String, _ shape: Shape) throws(Fault) -> TensorSource {
@@ -47,7 +70,7 @@ struct QuantisedTensors {
             if let format = SmallFloat(rawValue: place.entry.dtype.rawValue) { source.code = .float8(format, try scales(of: name, rows, columns)) }
             return source
         }
-        let stem = name.hasSuffix(".weight") ? String(name.dropLast(7)) : name
+        let stem = QuantisedTensors.stem(name)
         guard let packed = places[stem + ".weight_packed"] else { return nil }
         guard columns.isMultiple(of: PackedFloat4.group), packed.entry.dtype == .u8, packed.entry.shape == [rows, columns / 2],
             let scales = places[stem + ".weight_scale"], scales.entry.dtype == .f8e4m3, scales.entry.shape == [rows, columns / PackedFloat4.group],
@@ -69,7 +92,7 @@ struct QuantisedTensors {
 
     /// Of a float of eight bits: one for the matrix, one a row, or one for each tile of 128 × 128. Scales of activations are not used: inputs are not rounded here.
     private mutating func scales(of name: String, _ rows: Int, _ columns: Int) throws(Fault) -> TensorSource.Scales {
-        let stem = name.hasSuffix(".weight") ? String(name.dropLast(7)) : name
+        let stem = QuantisedTensors.stem(name)
         drop(stem + ".activation_scale")
         drop(stem + ".input_scale")
         drop(stem + ".qscale_act")

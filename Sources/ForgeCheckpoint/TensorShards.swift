@@ -26,10 +26,16 @@ struct TensorShards: Sendable {
     /// What `model.safetensors.index.json` lists, or the one file.
     /// - Parameter index: the name of the index, if the layout may have one.
     init(_ folder: CheckpointFolder, single: String, index: String) throws(Fault) {
-        guard folder.has(index) else {
+        guard let listed = try TensorShards.listed(folder, index) else {
             try self.init(folder, names: [single], listed: nil)
             return
         }
+        try self.init(folder, names: Set(listed.values).sorted(), listed: listed)
+    }
+
+    /// In which file each tensor lies, if there is an index.
+    static func listed(_ folder: CheckpointFolder, _ index: String) throws(Fault) -> [String: String]? {
+        guard folder.has(index) else { return nil }
         func fault(_ why: String) -> Fault { Fault(.request, "checkpoint.index", "cannot read `\(index)`", why: why) }
         guard let map = try folder.json(index, limit: .mib(64))["weight_map"]?.object else { throw fault("it has no `weight_map`") }
         var listed: [String: String] = [:]
@@ -38,27 +44,37 @@ struct TensorShards: Sendable {
             listed[tensor] = file
         }
         guard !listed.isEmpty else { throw fault("it lists no tensor") }
-        try self.init(folder, names: Set(listed.values).sorted(), listed: listed)
+        return listed
     }
 
-    init(_ folder: CheckpointFolder, names: [String], listed: [String: String]?) throws(Fault) {
+    /// - Parameter report: what becomes of a file that cannot be read and of a tensor that is not where it should be; whoever takes note of it and returns has the rest.
+    init(_ folder: CheckpointFolder, names: [String], listed: [String: String]?, report: (Fault) throws(Fault) -> Void = { (fault) throws(Fault) in throw fault }) throws(Fault) {
         guard names.count <= TensorShards.shardsMax else { throw Fault(.request, "checkpoint.shards", "the checkpoint is not accepted", why: "it has \(names.count) weight files; at most \(TensorShards.shardsMax) are read") }
         var places: [String: Place] = [:]
         for name in names {
-            let file = try folder.open(name)
-            let header = try TensorTable.headerBytes(first: try file.bytes(0..<min(8, file.count)), fileBytes: file.count, source: name)
-            let table = try TensorTable(parsing: try file.bytes(0..<header), fileBytes: file.count, source: name)
+            let file: SourceFile, table: TensorTable
+            do throws(Fault) {
+                file = try folder.open(name)
+                let header = try TensorTable.headerBytes(first: try file.bytes(0..<min(8, file.count)), fileBytes: file.count, source: name)
+                table = try TensorTable(parsing: try file.bytes(0..<header), fileBytes: file.count, source: name)
+            } catch {
+                try report(error)
+                continue
+            }
             for entry in table.entries {
-                guard places.updateValue(Place(file: file, entry: entry), forKey: entry.name) == nil else {
-                    throw Fault(.request, "checkpoint.tensor", "the checkpoint is not accepted", why: "tensor `\(entry.name)` is in more than one file")
+                if places.updateValue(Place(file: file, entry: entry), forKey: entry.name) != nil {
+                    try report(Fault(.request, "checkpoint.tensor", "the checkpoint is not accepted", why: "tensor `\(entry.name)` is in more than one file"))
                 }
                 if let listed, listed[entry.name] != name {
-                    throw Fault(.request, "checkpoint.index", "the checkpoint is not accepted", why: "tensor `\(entry.name)` lies in `\(name)`, and the index says \(listed[entry.name].map { "`\($0)`" } ?? "nothing of it")")
+                    try report(
+                        Fault(
+                            .request, "checkpoint.index", "the checkpoint is not accepted",
+                            why: "tensor `\(entry.name)` lies in `\(name)`, and the index says \(listed[entry.name].map { "`\($0)`" } ?? "nothing of it")"))
                 }
             }
         }
         if let absent = listed?.keys.filter({ places[$0] == nil }).min() {
-            throw Fault(.request, "checkpoint.index", "the checkpoint is not whole", why: "tensor `\(absent)` is in the index and in no file")
+            try report(Fault(.request, "checkpoint.index", "the checkpoint is not whole", why: "tensor `\(absent)` is in the index and in no file"))
         }
         self.places = places
         self.names = names

@@ -259,6 +259,12 @@ package struct LargeTwin {
         return raised.map { $0 / sum }
     }
 
+    /// ln Σ exp: what is taken from a logit to have a log-probability.
+    package static func logOfSum(_ logits: [Double]) -> Double {
+        let top = logits.max() ?? 0
+        return top + log(logits.reduce(0) { $0 + exp($1 - top) })
+    }
+
     /// Places of the largest, largest first; of equal ones the first.
     package static func best(_ values: [some Comparable], _ count: Int) -> [Int] {
         Array(values.indices.sorted { values[$0] != values[$1] ? values[$0] > values[$1] : $0 < $1 }.prefix(count))
