@@ -1,8 +1,8 @@
 """Checkpoints that transformers wrote, read and written again by us, give transformers the same logits; our decoder gives them too.
 
-Run from the repository: python3 -m pytest Tests/Peers/test_checkpoints.py
+Run from the repository, where `swift build` has made the programs: python3 -m pytest Tests/Peers/test_checkpoints.py
 """
-import json, os, pathlib, subprocess
+import json, os, pathlib, runpy, subprocess
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -57,3 +57,30 @@ def test_logits_agree(tmp_path):
         assert off <= 1e-5, f"{name} {off}"
         if (folder / "theirs" / "model.safetensors").exists() and "f16" not in name.split("-"):
             assert (folder / "ours" / "model.safetensors").read_bytes() == (folder / "theirs" / "model.safetensors").read_bytes(), name
+
+
+def test_large4_is_understood(tmp_path):
+    """Fresh weights of Mistral Large 4, of other sizes than the golden's, as transformers writes them: the plain pass names the same next tokens."""
+    tools = runpy.run_path(str(ROOT / "Tests/Fixtures/checkpoint/make-large4.py"))
+    program = pathlib.Path(os.environ.get("FORGE_PACKAGE", ROOT)) / ".build/debug/forge"
+    shapes = [
+        dict(),
+        dict(hidden_size=40, num_attention_heads=5, num_key_value_heads=5, qk_nope_head_dim=8, v_head_dim=6, n_routed_experts=6, num_experts_per_tok=3, n_shared_experts=2, index_topk=40),
+        # Nothing but the class's own rules for which layers turn, choose and have experts.
+        dict(num_hidden_layers=5, no_rope_layers=None, kv_source_layers=None, indexer_types=None, rope_parameters=dict(rope_type="default", rope_theta=100.0), final_logit_softcapping=30.0),
+    ]
+    for seed, changes in enumerate(shapes):
+        model = tools["make"](100 + seed, {**tools["TEXT"], **changes})
+        folder = tmp_path / str(seed)
+        model.save_pretrained(folder, max_shard_size="60KB" if seed else "1GB")
+        for tokens in IDS[:2]:
+            tokens = [token % 41 for token in tokens]
+            said = subprocess.run([program, "model", "inspect", folder, "--tokens", ",".join(map(str, tokens)), "-o", "json"], capture_output=True, text=True, check=True)
+            item = json.loads(said.stdout)["item"]
+            inner = model.model.language_model
+            assert item["is_whole"] and item["parameters"] == sum(p.numel() for p in [*inner.parameters(), inner.rotary_emb.alpha, *model.lm_head.parameters()])
+            with torch.no_grad():
+                wanted = model(torch.tensor([tokens])).logits[0, -1].double().log_softmax(-1)
+            for given in item["next"]:
+                assert abs(given["log_probability"] - wanted[given["token"]].item()) <= 2e-5, (seed, given)
+            assert wanted.topk(5).values.min() - 2e-5 <= min(given["log_probability"] for given in item["next"])
