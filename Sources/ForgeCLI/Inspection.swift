@@ -1,3 +1,4 @@
+internal import ForgeArtifact
 internal import ForgeCheckpoint
 internal import ForgeCore
 internal import ForgeInference
@@ -76,6 +77,8 @@ struct Inspection: Encodable {
     let isWhole: Bool
     let findings: [Finding]
     let files: Int
+    /// How many tensors are of each type; of what can be brought in, as it would come.
+    let types: [String: Int]
     let onDisk: ByteCount
     let parts: [Part]
     /// Of everything but a draft head, by format.
@@ -87,7 +90,7 @@ struct Inspection: Encodable {
     enum CodingKeys: String, CodingKey {
         case family, layout, configuration, parameters, active
         case isWhole = "is_whole"
-        case findings, files
+        case findings, files, types
         case onDisk = "on_disk"
         case parts, weights, cache, machine, next
     }
@@ -102,6 +105,7 @@ struct Inspection: Encodable {
         isWhole = audit.findings.isEmpty
         findings = LargeAudit.Kind.allCases.compactMap { kind in audit.findings.counts[kind].map { Finding(kind: kind.rawValue, count: $0, named: audit.findings.named[kind] ?? []) } }
         files = audit.files
+        types = Dictionary(uniqueKeysWithValues: audit.types.map { ($0.key.rawValue, $0.value) })
         onDisk = audit.bytes
         var parts = plan.parts.map { part in
             Part(
@@ -126,6 +130,7 @@ struct Inspection: Encodable {
         isWhole = true
         findings = []
         files = source.sources.count
+        types = source.weights.entries.reduce(into: [:]) { $0[$1.dtype.rawValue, default: 0] += 1 }
         var onDisk: ByteCount = 0
         for name in source.sources { onDisk += ByteCount(try source.open(name).count) }
         self.onDisk = onDisk
@@ -180,6 +185,7 @@ struct Inspection: Encodable {
         ]
         for finding in findings { fields.append((finding.kind, (finding.named + (finding.count > finding.named.count ? ["and \(finding.count - finding.named.count) more"] : [])).joined(separator: "\n"))) }
         fields.append(("configuration", configuration.map { "\($0.name): \($0.value)" }.joined(separator: "\n")))
+        fields.append(("types", types.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }.joined(separator: ", ")))
         fields.append(("weights", Table.lines(rows, numbers: [false] + Array(repeating: true, count: rows[0].count - 1)).joined(separator: "\n")))
         fields.append(("cache", "\(cache.bytesPerToken) a token (\(cache.parts.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }.joined(separator: ", ")))"))
         fields.append(("", cache.contexts.map { "\(Text.grouped($0.tokens)) tokens: \($0.bytes)" }.joined(separator: "\n")))

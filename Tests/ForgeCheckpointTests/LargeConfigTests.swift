@@ -1,6 +1,5 @@
 import ForgeCore
 import ForgeModel
-import ForgeTensor
 import Testing
 
 @Suite struct LargeConfigTests {
