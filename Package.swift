@@ -63,6 +63,7 @@ let package = Package(
         // 2 learn
         library("ForgeTokenizer", ["ForgeCore"]),
         library("ForgeData", ["ForgeCore", "ForgeCrypto", "ForgeOS", "ForgeTokenizer"]),
+        library("ForgeObjective", ["ForgeCore"]),
         library("ForgeAutograd", ["ForgeCore", "ForgeTensor"]),
         library("ForgeModel", ["ForgeCore", "ForgeTensor"]),
         library("ForgeQuant", ["ForgeCore"]),
@@ -201,6 +202,7 @@ let package = Package(
         tests("ForgeTokenizerTests", ["ForgeCore", "ForgeTokenizer"]),
         tests("ForgeQuantTests", ["ForgeCore", "ForgeOS", "ForgeQuant", "forge-quant"]),
         tests("ForgeDataTests", ["ForgeCore", "ForgeCrypto", "ForgeOS", "ForgeTokenizer", "ForgeData"]),
+        tests("ForgeObjectiveTests", ["ForgeCore", "ForgeObjective"]),
         tests("ForgeInferenceTests", ["ForgeCore", "ForgeInference", "ForgeModel", "ForgeNN", "ForgeTensor", "ForgeTokenizer"]),
         tests(
             "ServeServiceTests",
