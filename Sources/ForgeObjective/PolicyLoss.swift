@@ -85,6 +85,7 @@ package struct PolicyLoss: Sendable, Hashable {
             var part = Part(rollout, klWeight: options.klWeight, estimator: options.klEstimator)
             weigh(rollout, &part)
             learn(rollout, &part)
+            guard part.loss.isFinite, part.gradients.allSatisfy(\.isFinite) else { throw .notFinite("the loss", of: "sequence \(i)") }
             batch.loss += share * part.loss
             batch.gradients.append(part.gradients.map { share * $0 })
             batch.metrics += part.metrics

@@ -23,6 +23,7 @@ extension PreferenceLoss {
         } else {
             for pair in pairs { terms.append(try term(checked: pair)) }
         }
+        for (i, term) in terms.enumerated() { _ = try term.finite("pair \(i)") }
         let share = 1 / Double(total)
         return Batch(
             loss: terms.reduce(0) { $0 + $1.loss } * share, chosen: terms.map { $0.chosen * share }, rejected: terms.map { $0.rejected * share },

@@ -40,7 +40,7 @@ extension PreferenceLoss {
         var gradient = preferred(weighed)
         gradient.loss *= weight
         // The likelihood is of the whole answer, whatever the preference makes of its tail; the rewards are of what was compared.
-        let term = withLikelihood(gradient, whole), extra = -nll / Double(whole.chosen.tokens)
+        let term = try withLikelihood(gradient, whole).finite("the pair"), extra = -nll / Double(whole.chosen.tokens)
         func spread(_ slope: Double, _ count: Int, plus: Double) -> [Double] { (0..<count).map { slope * weight * ($0 < shared ? 1 : tail) + plus } }
         var metrics = term.metrics
         if tail != 1 {
@@ -58,6 +58,7 @@ extension PreferenceLoss {
         guard squares.allSatisfy(\.isFinite) else { throw .notFinite("log Σ p²", of: "the \(name) answer") }
         let mean = zip(answer.policy, squares).reduce(0) { $0 + $1.0 - $1.1 } / Double(squares.count)
         // TRL leaves this open above; a confident policy's p ≤ √Σp² bounds it by e^(−½ log Σp²), far below any overflow for a vocabulary.
+        guard exp(mean).isFinite else { throw .notFinite("the weight", of: "the \(name) answer") }
         return exp(mean)
     }
 }

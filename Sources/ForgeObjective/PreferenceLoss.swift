@@ -92,7 +92,7 @@ package struct PreferenceLoss: Sendable, Hashable {
     /// One pair. A kind that spans its batch sees a batch of one.
     package func term(_ pair: Pair) throws(Fault) -> Term {
         try check(pair, named: "the pair")
-        return try term(checked: pair)
+        return try term(checked: pair).finite("the pair")
     }
 
     func term(checked pair: Pair) throws(Fault) -> Term {
@@ -117,6 +117,14 @@ package struct PreferenceLoss: Sendable, Hashable {
         }
         let chosen = reward(pair.chosen), rejected = reward(pair.rejected)
         return Metrics(chosenReward: chosen, rejectedReward: rejected, accuracy: chosen > rejected ? 1 : 0, nll: -pair.chosen.policy / Double(pair.chosen.tokens))
+    }
+}
+
+extension PreferenceLoss.Term {
+    /// Finite numbers of an absurd size can still have a square that is none.
+    func finite(_ whom: String) throws(Fault) -> Self {
+        guard loss.isFinite, chosen.isFinite, rejected.isFinite else { throw .notFinite("the loss", of: whom) }
+        return self
     }
 }
 

@@ -29,6 +29,7 @@ package struct RewardLoss: Sendable, Hashable {
         guard rejected.isFinite else { throw .notFinite("the reward", of: "the rejected answer") }
         guard margin.isFinite, margin >= 0 else { throw .setting("margin", margin, needs: "a finite number, 0 or above") }
         let curve = Curve.logistic(chosen - rejected - margin), sum = chosen + rejected
+        guard curve.value.isFinite, (centring * sum * sum).isFinite else { throw .notFinite("the loss", of: "the pair") }
         return Term(
             loss: share * (curve.value + centring * sum * sum), chosen: share * (curve.slope + 2 * centring * sum), rejected: share * (2 * centring * sum - curve.slope),
             margin: chosen - rejected, accuracy: chosen > rejected ? 1 : 0)

@@ -54,6 +54,7 @@ package struct ValueLoss: Sendable, Hashable {
                 let slope = held == one.values[t] ? off : isClipped ? 0 : heldOff * heldOff == off * off ? off / 2 : off
                 gradients[t] = slope / Double(total)
             }
+            guard batch.loss.isFinite else { throw .notFinite("the loss", of: "sequence \(i)") }
             batch.gradients.append(gradients)
         }
         return batch

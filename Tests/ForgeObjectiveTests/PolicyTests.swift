@@ -156,6 +156,9 @@ import Testing
         #expect(reward?.kind == .request && reward?.why.contains("answer 1 in group 1") == true)
         #expect(throws: Fault.self) { try AdvantageEstimator().estimate([.init(rewards: [.nan], values: [0], mask: [true])]) }
         #expect(throws: Fault.self) { try ValueLoss().batch([.init(values: [.nan], old: [0], returns: [0])]) }
+        #expect(throws: Fault.self) { try ValueLoss().batch([.init(values: [1e200], old: [0], returns: [0])]) }
+        let absurd = Rollout(policy: [-1e200], old: [-1e200], reference: [-1], advantage: 1)
+        #expect(throws: Fault.self) { try PolicyLoss(.grpo, options: options { ($0.klWeight, $0.klEstimator) = (1, .k2) }).batch([good, absurd]) }
     }
 
     @Test func `what cannot be meant is refused`() throws {
