@@ -84,8 +84,15 @@ package struct HTTPClient: Sendable {
     package func upload<Pieces: AsyncSequence & Sendable>(
         _ method: Method, _ path: String, query: [(String, String)] = [], headers: Headers = .init(), pieces: Pieces, limit: ByteCount = .mib(64)
     ) async throws(Fault) -> Reply where Pieces.Element == [UInt8] {
-        let body = Outgoing.pieces { write in for try await piece in pieces { try await write(piece) } }
-        let reply = try await raw(method, path, query: query, headers: headers, body: body, limit: limit, timeout: .seconds(1 << 30))
+        try await upload(method, path, query: query, headers: headers, limit: limit) { write in for try await piece in pieces { try await write(piece) } }
+    }
+
+    /// The same with the pieces as `produce` writes them. What it throws ends the call.
+    package func upload(
+        _ method: Method, _ path: String, query: [(String, String)] = [], headers: Headers = .init(), limit: ByteCount = .mib(64),
+        produce: @escaping @Sendable (_ write: @Sendable ([UInt8]) async throws -> Void) async throws -> Void
+    ) async throws(Fault) -> Reply {
+        let reply = try await raw(method, path, query: query, headers: headers, body: .pieces(produce), limit: limit, timeout: .seconds(1 << 30))
         guard reply.status < 400 else { throw Fault(status: reply.status, body: reply.body, from: peer) }
         return reply
     }
@@ -159,12 +166,18 @@ package struct HTTPClient: Sendable {
         _ request: HTTPRequestHead, _ body: Outgoing, _ headTimeout: Duration?, _ first: FirstByte,
         _ use: @Sendable (Int, Headers, BodyStream) async throws -> Result
     ) async throws(Fault) -> Result {
-        let wrapped = try await connect(first)
+        let wrapped = try await connect(first), channel = wrapped.channel, sender = Sender()
         do {
             return try await wrapped.executeThenClose { inbound, outbound in
                 try await withThrowingTaskGroup(of: Void.self) { group in
                     // Writing runs beside reading: a daemon may refuse before it has read everything.
-                    group.addTask { try await HTTPClient.write(request, body, outbound) }
+                    group.addTask {
+                        do { try await HTTPClient.write(request, body, outbound) } catch {
+                            // Without the rest of the body no answer will come, so the wait for it ends here.
+                            sender.failed(error)
+                            channel.close(promise: nil)
+                        }
+                    }
                     let source = ResponseSource(inbound.makeAsyncIterator(), peer)
                     let (status, fields) = try await HTTPClient.head(source, headTimeout, wrapped.channel, peer)
                     let stream = BodyStream(limit: ByteCount(Int64.max)) { () async throws(Fault) in try await source.next() }
@@ -174,11 +187,11 @@ package struct HTTPClient: Sendable {
                 }
             }
         } catch let fault as Fault {
-            throw fault
+            throw sender.fault ?? fault
         } catch is CancellationError {
             throw Fault(.environment, "http.cancelled", "the call to \(peer) was given up", retryable: true)
         } catch {
-            throw lost(error)
+            throw sender.fault ?? lost(error)
         }
     }
 
@@ -292,6 +305,13 @@ package struct HTTPClient: Sendable {
             throw Fault(.environment, "http.cancelled", "the call to \(peer) was given up", retryable: true)
         }
     }
+}
+
+/// Why the rest of a body does not come.
+private final class Sender: Sendable {
+    private let state = Mutex<Fault?>(nil)
+    var fault: Fault? { state.withLock { $0 } }
+    func failed(_ error: any Error) { state.withLock { $0 = error as? Fault } }
 }
 
 /// Whether anything at all came back.
