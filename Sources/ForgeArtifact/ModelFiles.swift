@@ -43,17 +43,21 @@ package struct ModelFiles: Sendable, Hashable {
     /// - Throws: `.request` when a file is missing, is there twice, or is longer than its kind may be.
     package init(_ entries: some Sequence<Entry>) throws(Fault) {
         let sorted = entries.sorted { $0.file < $1.file }
+        try ModelFiles.requireWhole(sorted.map { ($0.file, $0.bytes) })
+        self.entries = sorted
+    }
+
+    /// Files that nobody has hashed yet: all there, each once, none longer than its kind may be.
+    package static func requireWhole(_ files: [(file: ModelFile, bytes: Int64)]) throws(Fault) {
         for file in ModelFile.allCases {
-            let count = sorted.count { $0.file == file }
+            let count = files.count { $0.file == file }
             guard count == 1 else {
                 throw Fault(.request, "model.files", "this is not a whole model", why: "`\(file.rawValue)` is there \(count == 0 ? "not at all" : "\(count) times")")
             }
         }
-        for entry in sorted where entry.bytes > entry.file.limit.count {
-            throw Fault(
-                .request, "model.size", "this model is not accepted", why: "`\(entry.file.rawValue)` has \(ByteCount(entry.bytes)); at most \(entry.file.limit) are allowed")
+        for (file, bytes) in files where bytes > file.limit.count {
+            throw Fault(.request, "model.size", "this model is not accepted", why: "`\(file.rawValue)` has \(ByteCount(bytes)); at most \(file.limit) are allowed")
         }
-        self.entries = sorted
     }
 
     /// SHA-256 over the files' raw digests in the order of their names.

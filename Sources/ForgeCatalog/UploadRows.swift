@@ -73,6 +73,10 @@ extension Database {
             """, upload, file, segment.index, segment.digest, segment.bytes, segment.stored)
     }
 
+    package func removeSegment(_ index: Int64, upload: ID, file: String) throws(Fault) {
+        try run("DELETE FROM upload_segment WHERE upload = ? AND file = ? AND idx = ?", upload, file, index)
+    }
+
     package func segments(ofUpload id: ID, file: String) throws(Fault) -> [SegmentRow] {
         var segments: [SegmentRow] = []
         for row in try rows("SELECT idx, digest, bytes, stored FROM upload_segment WHERE upload = ? AND file = ? ORDER BY idx", id, file) { segments.append(try SegmentRow(row)) }

@@ -39,7 +39,7 @@ extension Cobblestone {
 
         private mutating func seal(_ chunk: ArraySlice<UInt8>, into out: inout [UInt8]) {
             let start = out.count
-            out.append(contentsOf: repeatElement(0, count: chunk.count + AES256GCM.tagCount))
+            out += [UInt8](repeating: 0, count: chunk.count + AES256GCM.tagCount)
             unsafe chunk.withUnsafeBytes { from in
                 unsafe out.withUnsafeMutableBytes { to in
                     unsafe message.seal(from, index, into: UnsafeMutableRawBufferPointer(rebasing: to[start...]))
@@ -80,10 +80,11 @@ extension Cobblestone {
             let number = (sealed.count + strideCount - 1) / strideCount
             guard first >= 0, number > 0, first + number <= chunks, range(ofChunk: first + number - 1).upperBound - range(ofChunk: first).lowerBound == sealed.count
             else { throw CobblestoneFault.truncated.fault }
-            var out = [UInt8](repeating: 0, count: sealed.count - number * AES256GCM.tagCount)
             var failed: UInt64?
-            unsafe sealed.withUnsafeBytes { sealed in
-                unsafe out.withUnsafeMutableBytes { out in
+            let count = sealed.count - number * AES256GCM.tagCount
+            let out = unsafe [UInt8](unsafeUninitializedCapacity: count) { out, filled in
+                unsafe sealed.withUnsafeBytes { sealed in
+                    let out = unsafe UnsafeMutableRawBufferPointer(start: out.baseAddress, count: count)
                     for i in 0..<number {
                         let from = unsafe UnsafeRawBufferPointer(rebasing: sealed[i * strideCount..<min((i + 1) * strideCount, sealed.count)])
                         let to = unsafe UnsafeMutableRawBufferPointer(rebasing: out[i * chunkCount..<i * chunkCount + from.count - AES256GCM.tagCount])
@@ -92,6 +93,7 @@ extension Cobblestone {
                             return
                         }
                     }
+                    filled = count
                 }
             }
             if let failed { throw CobblestoneFault.chunk(failed).fault }

@@ -34,6 +34,14 @@ package import ForgeCore
 
     package consuming func finish() -> Digest { digestSoFar() }
 
+    /// One that has seen the same and goes its own way from here.
+    package borrowing func copy() -> SHA256Hasher { unsafe SHA256Hasher(like: context) }
+
+    private init(like other: OpaquePointer) {
+        self.init()
+        precondition(unsafe EVP_MD_CTX_copy_ex(context, other) == 1, "SHA-256 can be continued later")
+    }
+
     /// The digest of what came so far; more may follow.
     package borrowing func digestSoFar() -> Digest {
         guard let twin = unsafe EVP_MD_CTX_new() else { preconditionFailure("no memory for a digest") }

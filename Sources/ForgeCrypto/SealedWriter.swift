@@ -16,13 +16,6 @@ package struct SealedSegment: Hashable, Sendable {
         self.sealedCount = sealedCount
         self.digest = digest
     }
-
-    /// Seals one segment in memory, for uploads that arrive segment by segment.
-    package static func seal(_ plaintext: [UInt8], index: Int, header: SealedHeader, key: borrowing SecretBytes) -> (record: SealedSegment, bytes: [UInt8]) {
-        precondition(plaintext.count <= header.segmentCount, "a segment holds at most \(header.segmentCount) bytes")
-        let bytes = Cobblestone.seal(plaintext, key: key, context: header.context(ofSegment: index))
-        return (SealedSegment(index: index, count: plaintext.count, sealedCount: bytes.count, digest: .sha256(bytes)), bytes)
-    }
 }
 
 /// A finished sealed file.

@@ -28,49 +28,52 @@ package struct BlobStore: Sendable {
 
     // MARK: writing
 
+    /// The staging file of a blob, made when it is not there yet: what it holds counts for nothing before its rows say so.
+    package func stage(_ key: WrappedKey) throws(Fault) -> StagingFile {
+        precondition(key.purpose == .blob, "blobs have blob keys")
+        let header = header(key.subject, key.project), path = staged(key.subject)
+        try Durable.makeDirectory(incoming)
+        let file = try File(path, updateOrCreate: 0o600)
+        // Each time, for a crash may have come between any two of these.
+        try file.write(header.bytes, at: 0)
+        try Durable.syncDirectory(incoming)
+        return StagingFile(file, header, key, vault)
+    }
+
     /// Seals one segment under a fresh salt and makes it durable in the staging file. The caller then writes its row, then answers.
     ///
     /// Sent again, a segment replaces what was there; the old bytes were never part of a finished blob.
     package func put(_ plaintext: [UInt8], segment index: Int, of key: WrappedKey) throws(Fault) -> SealedSegment {
-        precondition(key.purpose == .blob, "blobs have blob keys")
-        guard index >= 0, index < 1 << 24, plaintext.count <= segmentCount else {
-            throw Fault(.request, "blob.segment", "this segment is not accepted", why: "a segment has at most \(ByteCount(segmentCount)) and a number below 2^24")
-        }
-        let header = header(key.subject, key.project)
-        let secret = try vault.unwrap(key, "store a model")
-        let sealed = SealedSegment.seal(plaintext, index: index, header: header, key: secret)
-        let path = staged(key.subject)
-        let isNew = try Path.information(path) == nil
-        if isNew { try Durable.makeDirectory(incoming) }
-        let file = try File(path, isNew ? .create : .update)
-        if isNew { try file.write(header.bytes, at: 0) }
-        try file.write(sealed.bytes, at: header.offset(ofSegment: index))
-        try file.syncData()
-        if isNew { try Durable.syncDirectory(incoming) }
-        return sealed.record
+        let file = try stage(key)
+        var segment = try file.segment(index), hasher = SHA256Hasher()
+        hasher.update(try segment.append(plaintext))
+        let end = try segment.end()
+        hasher.update(end.sealed)
+        try file.sync()
+        return SealedSegment(index: index, count: end.count, sealedCount: end.sealedCount, digest: hasher.finish())
     }
 
-    /// Makes the staged segments the blob: checks that they are a whole file by reading all of it back, then puts it in place for good.
-    /// - Parameter count: how many segments were acknowledged.
+    /// Makes the staged segments the blob and puts it in place for good. Whoever saw all of its plaintext pass, in order, says its digest; otherwise the file is read back and opened.
+    /// - Parameters:
+    ///   - stored: the segments that were acknowledged, as their rows say, from the first on.
+    ///   - digest: of the plaintext, nil if nobody saw it whole.
     /// - Returns: the finished blob, durable; its row may be written now. Called again after a crash, it gives the same answer.
-    package func finish(_ key: WrappedKey, segments count: Int, lastCount: Int) throws(Fault) -> StoredBlob {
+    package func finish(_ key: WrappedKey, _ stored: [SealedSegment], digest: Digest? = nil) throws(Fault) -> StoredBlob {
         let header = header(key.subject, key.project)
         let target = place(key.subject)
-        if try Path.information(target) == nil {
-            var total = Int64(max(count - 1, 0)) * Int64(segmentCount) + Int64(lastCount)
-            if count == 0 || lastCount == segmentCount {
-                // A last segment is always short: an empty one ends the file.
-                _ = try put([], segment: count, of: key)
-                if count == 0 { total = 0 }
-            }
-            let file = try File(staged(key.subject), .update)
-            try file.truncate(to: header.fileCount(plaintext: total))
-            try file.sync()
-            try Path.setMode(staged(key.subject), 0o400)
-            try Durable.makeDirectory(Path.parent(target))
-            try Durable.move(staged(key.subject), to: target)
-        }
-        return try inspect(key)
+        guard try Path.information(target) == nil else { return try inspect(key) }
+        var segments = stored
+        // A last segment is always short: an empty one ends the file.
+        if stored.last?.count ?? header.segmentCount == header.segmentCount { segments.append(try put([], segment: stored.count, of: key)) }
+        let count = segments.reduce(0) { $0 + Int64($1.count) }
+        let file = try File(staged(key.subject), .update)
+        try file.truncate(to: header.fileCount(plaintext: count))
+        try file.sync()
+        try Path.setMode(staged(key.subject), 0o400)
+        try Durable.makeDirectory(Path.parent(target))
+        try Durable.move(staged(key.subject), to: target)
+        guard let digest else { return try inspect(key) }
+        return StoredBlob(key: key, count: count, digest: digest, segments: segments)
     }
 
     /// Reads a whole finished blob: its plaintext's digest, and its ciphertext's by segment.

@@ -46,8 +46,11 @@ extension RegistryClient {
     /// Sends one segment; stored durably when this returns. Sent again, it replaces what was there.
     package func put(_ bytes: [UInt8], segment index: Int, of file: String, in upload: ID) async throws(Fault) {
         _ = try await http.send(
-            .put, HTTPClient.path("v1", "uploads", upload.description, "files", file, "segments", String(index)), headers: ["content-type": "application/octet-stream"], body: bytes,
-            timeout: .seconds(300))
+            .put, RegistryClient.path(upload, file, index), headers: ["content-type": "application/octet-stream"], body: bytes, timeout: .seconds(300))
+    }
+
+    private static func path(_ upload: ID, _ file: String, _ segment: Int) -> String {
+        HTTPClient.path("v1", "uploads", upload.description, "files", file, "segments", String(segment))
     }
 
     package func commit(_ upload: ID, _ request: CommitRequest) async throws(Fault) -> ModelView {
@@ -59,20 +62,31 @@ extension RegistryClient {
         try await http.call(.post, HTTPClient.path("v1", "uploads", upload.description, "import"), body: request, timeout: .seconds(3600))
     }
 
-    /// Sends what an upload still lacks of one file, reading it piece by piece.
-    /// - Parameter read: gives `count` bytes at an offset.
-    package func send(_ file: UploadView.File, of upload: UploadView, read: (Int, Int64) async throws(Fault) -> [UInt8]) async throws(Fault) {
+    /// Sends what an upload still lacks of one file, in one stream for all segments that follow one another. Stored durably when this returns.
+    /// - Parameter read: gives `count` bytes at an offset; asked in order, for the next piece while the one before is on its way.
+    package func send(_ file: UploadView.File, of upload: UploadView, read: @escaping @Sendable (Int, Int64) async throws(Fault) -> [UInt8]) async throws(Fault) {
         let size = upload.segmentBytes
-        var index: Int64 = 0
-        // An exact multiple ends without an empty segment; an empty file is one empty segment.
-        repeat {
-            if !file.stored.contains(index) {
-                let offset = index * size
-                try await put(try await read(Int(min(size, file.bytes - offset)), offset), segment: Int(index), of: file.name, in: upload.id)
+        for run in file.missing(segmentBytes: size) {
+            let end = min(run.upperBound * size, file.bytes)
+            @Sendable func next(_ at: Int64) async throws(Fault) -> [UInt8] { at < end ? try await read(Int(min(Int64(RegistryClient.piece), end - at)), at) : [] }
+            _ = try await http.upload(
+                .put, RegistryClient.path(upload.id, file.name, Int(run.lowerBound)),
+                headers: ["content-type": "application/octet-stream", "content-length": String(end - run.lowerBound * size)]
+            ) { write in
+                var at = run.lowerBound * size, piece = try await next(at)
+                while !piece.isEmpty {
+                    at += Int64(piece.count)
+                    let from = at
+                    async let coming = next(from)
+                    try await write(piece)
+                    piece = try await coming
+                }
             }
-            index += 1
-        } while index * size < file.bytes
+        }
     }
+
+    /// Bytes of a model that travel together: few enough for a cache.
+    static let piece = 1 << 20
 
     // MARK: keys and ceremonies
 

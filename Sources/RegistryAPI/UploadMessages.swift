@@ -1,13 +1,14 @@
 package import ForgeCore
 package import ForgeGate
 
-/// Announces a model: its name and every file with size and digest. The registry sets the room aside and answers with an upload.
+/// Announces a model: its name and every file with its size, and its digest where that is known already. The registry sets the room aside and answers with an upload.
 package struct UploadRequest: Codable, Sendable, Hashable {
     package struct File: Codable, Sendable, Hashable {
         package var name: String
         package var bytes: Int64
-        package var digest: Digest
-        package init(name: String, bytes: Int64, digest: Digest) {
+        /// Nil: whoever brings the model in says it in the end, for he makes the file while he sends it.
+        package var digest: Digest?
+        package init(name: String, bytes: Int64, digest: Digest?) {
             self.name = name
             self.bytes = bytes
             self.digest = digest
@@ -33,6 +34,17 @@ package struct UploadView: Codable, Sendable, Hashable {
             self.name = name
             self.bytes = bytes
             self.stored = stored
+        }
+
+        /// Runs of segments that are not stored yet, in order.
+        package func missing(segmentBytes size: Int64) -> [Range<Int64>] {
+            let count = (bytes + size - 1) / size
+            var runs: [Range<Int64>] = [], from: Int64 = 0
+            for index in Set(stored).filter({ 0..<count ~= $0 }).sorted() + [count] {
+                if from < index { runs.append(from..<index) }
+                from = index + 1
+            }
+            return runs
         }
     }
 
@@ -62,8 +74,13 @@ package struct UploadView: Codable, Sendable, Hashable {
 package struct ImportRequest: Codable, Sendable, Hashable {
     /// The files it was converted from, such as `file:consolidated.safetensors`.
     package var sources: [CommitRequest.Source]
+    /// Of the model's files that were announced without one.
+    package var digests: [CommitRequest.Source]?
 
-    package init(sources: [CommitRequest.Source]) { self.sources = sources }
+    package init(sources: [CommitRequest.Source], digests: [CommitRequest.Source]? = nil) {
+        self.sources = sources
+        self.digests = digests
+    }
 
     package static let sourcesMax = 10_000
 }

@@ -15,31 +15,29 @@ extension Registry {
             Route(.post, "/v1/uploads", summary: "Announce a model (forged, or people who bring one in)") { [self] in try await beginUpload($0) },
             Route(.get, "/v1/uploads/{id}", summary: "How far an upload is") { [self] in try await readUpload($0) },
             Route(.delete, "/v1/uploads/{id}", summary: "Give an upload up") { [self] in try await abandonUpload($0) },
-            Route(
-                .put, "/v1/uploads/{id}/files/{name}/segments/{n}", body: .whole(.mib(64)), deadline: .seconds(300), summary: "Send one segment; it is durable when answered"
-            ) { [self] in try await putSegment($0) },
             Route(.post, "/v1/uploads/{id}/commit", deadline: nil, summary: "Make the upload a version (forged)") { [self] in try await commitUpload($0) },
             Route(.post, "/v1/uploads/{id}/import", deadline: nil, summary: "Make the upload a version that was made elsewhere (people)") { [self] in try await importUpload($0) },
         ]
     }
 
     /// Ids and wrapped keys of the blobs an upload fills, as its row keeps them: a restart in between loses nothing.
-    private struct Declared: Sendable {
+    struct Declared: Sendable {
         struct File: Sendable {
             let name: String
-            let digest: Digest
+            /// Nil until the sender has said it.
+            var digest: Digest?
             let bytes: Int64
             let blob: ID
         }
-        let files: [File]
+        var files: [File]
 
         init(_ files: [File]) { self.files = files }
 
         init(parsing bytes: [UInt8]) throws(Fault) {
             var files: [File] = []
             for item in (try? JSON.parse(bytes))?.array ?? [] {
-                guard let name = item["name"]?.string, let digest = item["digest"]?.string.flatMap({ Digest(parsing: $0) }), let bytes = item["bytes"]?.int,
-                    let blob = item["blob"]?.string.flatMap({ ID(parsing: $0) })
+                let digest = item["digest"]?.string.flatMap { Digest(parsing: $0) }
+                guard let name = item["name"]?.string, item["digest"] == nil || digest != nil, let bytes = item["bytes"]?.int, let blob = item["blob"]?.string.flatMap({ ID(parsing: $0) })
                 else { throw Database.corrupt("an upload's files do not read") }
                 files.append(File(name: name, digest: digest, bytes: bytes, blob: blob))
             }
@@ -48,10 +46,23 @@ extension Registry {
 
         var bytes: [UInt8] {
             JSON.array(
-                files.map {
-                    ["blob": .string($0.blob.description), "bytes": .int($0.bytes), "digest": .string($0.digest.description), "name": .string($0.name)]
+                files.map { file in
+                    var item: JSON.Object = ["blob": .string(file.blob.description), "bytes": .int(file.bytes), "name": .string(file.name)]
+                    if let digest = file.digest { item["digest"] = .string(digest.description) }
+                    return .object(item)
                 }
             ).canonical
+        }
+
+        /// The model it would be; nil while a file has no digest.
+        func model() throws(Fault) -> ModelFiles? {
+            var entries: [ModelFiles.Entry] = []
+            for file in files {
+                guard let kind = ModelFile(rawValue: file.name) else { throw Database.corrupt("an upload's files do not read") }
+                guard let digest = file.digest else { return nil }
+                entries.append(.init(kind, digest, bytes: file.bytes))
+            }
+            return try ModelFiles(entries)
         }
     }
 
@@ -69,25 +80,25 @@ extension Registry {
             throw Fault(.request, "model.name", "cannot name a model `\(message.name.prefix(80))`", why: "a name has 1 to 64 small letters, digits, dots and hyphens and starts with a letter or digit")
         }
         try ledger.requireRoom(to: "take a new model")
-        let files = try Registry.files(message.files)
-        let total = files.bytes.count + Int64(files.entries.count) << 20
+        try Registry.check(message.files)
+        let total = message.files.reduce(0) { $0 + $1.bytes } + Int64(message.files.count) << 20
         let open = try keyring.current(to: "store a model")
         var keys: [WrappedKey] = []
         var declared: [Declared.File] = []
-        for entry in files.entries {
+        for file in message.files.sorted(by: { $0.name.utf8.lexicographicallyPrecedes($1.name.utf8) }) {
             let key = try vault.makeKey(.blob, subject: ID(), project: open.project, version: open.version)
             keys.append(key)
-            declared.append(.init(name: entry.file.rawValue, digest: entry.digest, bytes: entry.bytes, blob: key.subject))
+            declared.append(.init(name: file.name, digest: file.digest, bytes: file.bytes, blob: key.subject))
         }
-        let (allKeys, row) = (keys, Declared(declared))
+        let (allKeys, row) = (keys, Declared(declared)), digest = try row.model()?.digest
         let free = try await strongroom.freeSpace(directory)
-        let permit = try await permit(.modelPut, on: EntityID("Forge::Model", message.name), digest: files.digest, for: who)
+        let permit = try await permit(.modelPut, on: EntityID("Forge::Model", message.name), digest: digest, for: who)
         let (intent, id) = (permit.record, ID())
         let principal = who.principal?.description ?? ""
         let view = UploadView(
             id: id, name: message.name, state: UploadRow.State.open.rawValue, segmentBytes: Int64(strongroom.blobs.segmentCount),
             files: row.files.map { .init(name: $0.name, bytes: $0.bytes, stored: []) })
-        return try await carryOut(permit, for: who, object: .init("Forge::Model", message.name, digest: files.digest)) { database, _, now throws(Fault) in
+        return try await carryOut(permit, for: who, object: .init("Forge::Model", message.name, digest: digest)) { database, _, now throws(Fault) in
             // Room is set aside here, so that a full disk is met before the first byte and not after the last.
             let reserved = try database.reservedBytes()
             guard total + reserved < free.count else {
@@ -103,9 +114,9 @@ extension Registry {
         }.response(201)
     }
 
-    /// The announced files as the model they would be; a name, size or set that no model has is refused here.
-    private static func files(_ announced: [UploadRequest.File]) throws(Fault) -> ModelFiles {
-        var entries: [ModelFiles.Entry] = []
+    /// A name, size or set of files that no model has is refused here.
+    private static func check(_ announced: [UploadRequest.File]) throws(Fault) {
+        var files: [(ModelFile, Int64)] = []
         for item in announced {
             guard let file = ModelFile(rawValue: item.name) else {
                 throw Fault(
@@ -113,15 +124,15 @@ extension Registry {
                     remedy: "formats that can run code are never stored")
             }
             guard item.bytes > 0 else { throw Fault(.request, "model.empty_file", "cannot store `\(item.name)`", why: "it is empty") }
-            entries.append(.init(file, item.digest, bytes: item.bytes))
+            files.append((file, item.bytes))
         }
-        return try ModelFiles(entries)
+        try ModelFiles.requireWhole(files)
     }
 
     // MARK: look, send, give up
 
     /// The upload, if it is the caller's own: nobody else may continue it.
-    private func ownUpload(_ request: HTTPRequest) async throws(Fault) -> (row: UploadRow, declared: Declared, who: AuditEntry.Subject) {
+    func ownUpload(_ request: HTTPRequest) async throws(Fault) -> (row: UploadRow, declared: Declared, who: AuditEntry.Subject) {
         let who = try await visitor(request)
         let text = request.parameter("id")
         let row = try await ledger.reader.read { (database) throws(Fault) -> UploadRow? in
@@ -134,7 +145,7 @@ extension Registry {
         return (row, try Declared(parsing: row.declared), who)
     }
 
-    private static func open(_ row: UploadRow) throws(Fault) {
+    static func open(_ row: UploadRow) throws(Fault) {
         guard row.state == .open else { throw Fault(.request, "upload.\(row.state.rawValue)", "upload `\(row.id)` takes nothing more", why: "it is \(row.state.rawValue)") }
     }
 
@@ -149,29 +160,7 @@ extension Registry {
             })
     }
 
-    /// Seals and stores one segment. Its row follows its bytes, and the answer follows its row.
-    private func putSegment(_ request: HTTPRequest) async throws(Fault) -> HTTPResponse {
-        let (row, declared, _) = try await ownUpload(request)
-        try Registry.open(row)
-        try ledger.requireSpace()
-        let size = Int64(strongroom.blobs.segmentCount)
-        guard let file = declared.files.first(where: { $0.name == request.parameter("name") }), let index = Int(request.parameter("n")), index >= 0,
-            Int64(index) * size < file.bytes
-        else { throw Fault(.request, "upload.segment", "this segment is not part of the upload", why: "no announced file has it") }
-        let expected = min(size, file.bytes - Int64(index) * size)
-        guard Int64(request.body.count) == expected else {
-            throw Fault(.request, "upload.segment", "segment \(index) of `\(file.name)` is not accepted", why: "it has \(request.body.count) bytes where \(expected) belong")
-        }
-        let key = try await uploadKey(file.blob)
-        let stored = try await strongroom.put(request.body, segment: index, of: key)
-        try await ledger.write { database, _ throws(Fault) in
-            guard try database.upload(row.id)?.state == .open else { throw Fault(.request, "upload.closed", "upload `\(row.id)` takes nothing more") }
-            try database.putSegment(SegmentRow(index: Int64(index), digest: stored.digest, bytes: Int64(stored.count), stored: Int64(stored.sealedCount)), upload: row.id, file: file.name)
-        }
-        return .done
-    }
-
-    private func uploadKey(_ blob: ID) async throws(Fault) -> WrappedKey {
+    func uploadKey(_ blob: ID) async throws(Fault) -> WrappedKey {
         guard let key = try await ledger.reader.read({ database throws(Fault) in try database.key(.blob, subject: blob) }) else { throw Database.corrupt("a blob has no key") }
         return key
     }
@@ -192,7 +181,17 @@ extension Registry {
             try database.setUpload(row.id, .abandoned)
             for blob in blobs { if let key = try database.key(.blob, subject: blob) { try database.deleteWrappedKey(key.id) } }
         }
-        for blob in blobs { try await strongroom.remove(blob) }
+        for blob in blobs { try await remove(blob) }
+    }
+
+    /// Removes a blob's file, unless its segments are arriving: whoever receives them finds the upload given up, and removes it.
+    func remove(_ blob: ID) async throws(Fault) {
+        guard await intake.holdIfIdle(blob) else { return }
+        do throws(Fault) { try await strongroom.remove(blob) } catch {
+            await intake.letGo([blob], forgetting: true)
+            throw error
+        }
+        await intake.letGo([blob], forgetting: true)
     }
 
     // MARK: commit
@@ -226,7 +225,7 @@ extension Registry {
     /// A person may say what files a model was converted from, and nothing of a run: there was none here.
     private func importUpload(_ request: HTTPRequest) async throws(Fault) -> HTTPResponse {
         let message: ImportRequest = try request.decode()
-        let (row, declared, who) = try await ownUpload(request)
+        var (row, declared, who) = try await ownUpload(request)
         guard case .user(let person) = who.principal else {
             throw Fault(.denied, "import.people_only", "only a person brings a model in", why: "\(who.principal?.description ?? "nobody") asked", remedy: "a daemon commits what it made")
         }
@@ -237,6 +236,13 @@ extension Registry {
             throw Fault(
                 .request, "import.sources", "the sources of this import are not accepted", why: "they are 1 to \(ImportRequest.sourcesMax) distinct names `file:…` of printable ASCII")
         }
+        for said in message.digests ?? [] {
+            // One that was announced stands.
+            guard let at = declared.files.firstIndex(where: { $0.name == said.name }), declared.files[at].digest ?? said.digest == said.digest else {
+                throw Fault(.request, "upload.digest", "the digest of `\(said.name.prefix(80))` is not accepted", why: "no such file was announced, or another digest of it")
+            }
+            declared.files[at].digest = said.digest
+        }
         // What it learnt from is not ours to state: no receipt of it could be followed to documents.
         guard declared.files.first(where: { $0.name == ModelFile.datasets.rawValue })?.digest == .sha256(DatasetsRecord([]).encoded) else {
             throw Fault(.request, "import.datasets", "this import is not accepted", why: "its `datasets.json` names data sets of this appliance", remedy: "`forge model import` writes it as it should be")
@@ -246,14 +252,29 @@ extension Registry {
 
     /// Crash order of the store: blobs durable in place, then one transaction with every row, the signatures and the outcome.
     private func conclude(_ row: UploadRow, _ declared: Declared, _ who: AuditEntry.Subject, _ making: Making) async throws(Fault) -> HTTPResponse {
+        // Until the version is in the catalog nobody writes to a blob of it.
+        let blobs = declared.files.map(\.blob)
+        await intake.hold(blobs)
+        let answer: HTTPResponse
+        do throws(Fault) { answer = try await decide(row, declared, who, making) } catch {
+            await intake.letGo(blobs, forgetting: false)
+            throw error
+        }
+        await intake.letGo(blobs, forgetting: true)
+        return answer
+    }
+
+    private func decide(_ row: UploadRow, _ declared: Declared, _ who: AuditEntry.Subject, _ making: Making) async throws(Fault) -> HTTPResponse {
         try Registry.open(row)
-        let files = try Registry.files(declared.files.map { .init(name: $0.name, bytes: $0.bytes, digest: $0.digest) })
+        guard let files = try declared.model() else {
+            throw Fault(.request, "upload.digest", "the upload is not a version yet", why: "a file of it was announced without a digest, and none was said", remedy: "say it with the call that makes the version")
+        }
         let open = try keyring.current(to: "sign a model")
         let permit = try await permit(
             .modelPut, on: EntityID("Forge::Model", row.name), digest: files.digest, attributes: ["name": .string(row.name), "digest": .string(files.digest.description)], for: who)
         let id = permit.decision.request
         let blobs: [StoredBlob]
-        do throws(Fault) { blobs = try await finish(row, declared) } catch {
+        do throws(Fault) { blobs = try await finish(row, declared, files) } catch {
             await recordFailure(of: .modelPut, request: id, for: who, object: .init("Forge::Model", row.name, digest: files.digest), error)
             throw error
         }
@@ -317,9 +338,10 @@ extension Registry {
     }
 
     /// Every file whole, durable, and what was announced.
-    private func finish(_ row: UploadRow, _ declared: Declared) async throws(Fault) -> [StoredBlob] {
+    private func finish(_ row: UploadRow, _ declared: Declared, _ files: ModelFiles) async throws(Fault) -> [StoredBlob] {
         var blobs: [StoredBlob] = []
-        for file in declared.files {
+        // Both are in the order of their names.
+        for (file, expected) in zip(declared.files, files.entries) {
             let stored = try await ledger.reader.read { database throws(Fault) in try database.segments(ofUpload: row.id, file: file.name) }
             let size = Int64(strongroom.blobs.segmentCount)
             let count = Int((file.bytes + size - 1) / size)
@@ -327,9 +349,10 @@ extension Registry {
             guard missing.isEmpty else {
                 throw Fault(.request, "upload.incomplete", "`\(file.name)` is not all there", why: "segments \(missing.prefix(8).map(String.init).joined(separator: ", ")) are missing", remedy: "send them and commit again")
             }
-            let blob = try await strongroom.finish(try await uploadKey(file.blob), segments: count, lastCount: Int(file.bytes - Int64(count - 1) * size))
-            guard blob.digest == file.digest, blob.count == file.bytes else {
-                throw Fault(.request, "upload.digest", "`\(file.name)` is not what was announced", why: "its digest is \(blob.digest), announced was \(file.digest)", remedy: "begin a new upload")
+            let segments = stored.map { SealedSegment(index: Int($0.index), count: Int($0.bytes), sealedCount: Int($0.stored), digest: $0.digest) }
+            let blob = try await strongroom.finish(try await uploadKey(file.blob), segments, digest: await intake.digest(file.blob, segments: count))
+            guard blob.digest == expected.digest, blob.count == file.bytes else {
+                throw Fault(.request, "upload.digest", "`\(file.name)` is not what was announced", why: "its digest is \(blob.digest), announced was \(expected.digest)", remedy: "begin a new upload")
             }
             blobs.append(blob)
         }

@@ -19,6 +19,8 @@ package final class Registry: Sendable {
     package let directory: String
     /// The vault's heavy work, on its own thread.
     let strongroom: Strongroom
+    /// Which blobs are being written.
+    let intake = Intake()
     /// What needs an open store besides keys: signing manifests, making keys.
     let keyring = Keyring()
     /// Who holds weights.
@@ -42,7 +44,7 @@ package final class Registry: Sendable {
 
     /// All routes of registry.sock.
     package var routes: [Route] {
-        statusRoutes + auditRoutes + archiveRoutes + datasetRoutes + ceremonyRoutes + keyRoutes + modelRoutes + uploadRoutes + promotionRoutes + exportRoutes + receiptRoutes + scrubRoutes
+        statusRoutes + auditRoutes + archiveRoutes + datasetRoutes + ceremonyRoutes + keyRoutes + modelRoutes + uploadRoutes + segmentRoutes + promotionRoutes + exportRoutes + receiptRoutes + scrubRoutes
     }
 
     /// What runs beside the routes, for as long as the daemon lives.

@@ -4,7 +4,7 @@ import ForgeGate
 import ForgeOS
 package import ForgeVault
 
-/// The vault's heavy work (scrypt, sealing, reading back, fsync) on a thread of its own, one piece at a time: the shared pool never waits for it.
+/// The vault's heavy work (scrypt, unsealing, reading back, fsync) on a thread of its own, one piece at a time: the shared pool never waits for it. What arrives is sealed by `SegmentLanes`.
 package actor Strongroom {
     private let thread = ThreadExecutor("forge-vault")
     package nonisolated var unownedExecutor: UnownedSerialExecutor { unsafe thread.asUnownedSerialExecutor() }
@@ -79,12 +79,7 @@ package actor Strongroom {
 
     // MARK: blobs
 
-    func put(_ plaintext: [UInt8], segment: Int, of key: WrappedKey) throws(Fault) -> (count: Int, sealedCount: Int, digest: Digest) {
-        let stored = try blobs.put(plaintext, segment: segment, of: key)
-        return (stored.count, stored.sealedCount, stored.digest)
-    }
-
-    func finish(_ key: WrappedKey, segments: Int, lastCount: Int) throws(Fault) -> StoredBlob { try blobs.finish(key, segments: segments, lastCount: lastCount) }
+    func finish(_ key: WrappedKey, _ segments: [SealedSegment], digest: Digest?) throws(Fault) -> StoredBlob { try blobs.finish(key, segments, digest: digest) }
     func read(_ key: WrappedKey, limit: ByteCount) throws(Fault) -> [UInt8] { try blobs.read(key, limit: limit) }
     func unseal(_ model: SealedModel, with permit: consuming Permit) throws(Fault) -> UnsealedModel { try blobs.unseal(model, with: permit) }
     func open(_ model: SealedModel, with permit: consuming Permit) throws(Fault) -> OpenedModel { try blobs.open(model, with: permit) }

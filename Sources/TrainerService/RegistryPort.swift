@@ -9,7 +9,7 @@ package protocol RegistryPort: AuditPort {
     func evaluate(_ reference: String, _ evaluation: EvaluationRequest) async throws(Fault) -> EvaluationView
     func beginUpload(_ request: UploadRequest) async throws(Fault) -> UploadView
     func upload(_ id: ID) async throws(Fault) -> UploadView
-    func put(_ bytes: [UInt8], segment index: Int, of file: String, in upload: ID) async throws(Fault)
+    func send(_ file: UploadView.File, of upload: UploadView, read: @escaping @Sendable (Int, Int64) async throws(Fault) -> [UInt8]) async throws(Fault)
     func commit(_ upload: ID, _ request: CommitRequest) async throws(Fault) -> ModelView
 }
 

@@ -379,14 +379,7 @@ package actor Supervisor: Service {
     private func send(_ file: UploadView.File, of upload: UploadView, from path: String, _ keys: Keys) async throws(Fault) {
         let reader = try SealedReader(path, key: keys.run.key)
         guard reader.count == file.bytes else { throw Fault(.environment, "run.model_file", "a file of the trained model is damaged", why: "`\(file.name)` has \(reader.count) bytes") }
-        var index: Int64 = 0
-        repeat {
-            let offset = index * upload.segmentBytes
-            if !file.stored.contains(index) {
-                try await registry.put(try reader.read(Int(min(upload.segmentBytes, file.bytes - offset)), at: offset), segment: Int(index), of: file.name, in: upload.id)
-            }
-            index += 1
-        } while index * upload.segmentBytes < file.bytes
+        try await registry.send(file, of: upload) { (count, offset) throws(Fault) in try reader.read(count, at: offset) }
     }
 
     // MARK: scoring

@@ -148,8 +148,8 @@ import Testing
                 salts.insert(Array(file[Int(header.offset(ofSegment: segment.index))...].prefix(24)))
                 count += 1
             }
-            let resumed = SealedSegment.seal([UInt8(attempt)], index: 0, header: header, key: key)
-            salts.insert(Array(resumed.bytes.prefix(24)))
+            let resumed = Cobblestone.seal([UInt8(attempt)], key: key, context: header.context(ofSegment: 0))
+            salts.insert(Array(resumed.prefix(24)))
             count += 1
         }
         #expect(salts.count == count)

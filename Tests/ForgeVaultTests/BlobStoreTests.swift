@@ -21,16 +21,10 @@ import Testing
     private func key() throws -> WrappedKey { try vault.makeKey(.blob, subject: ID(), project: project, version: 1) }
 
     /// Sends bytes in whole segments, as an upload does.
-    private func send(_ plain: [UInt8], _ key: WrappedKey) throws -> StoredBlob {
-        var index = 0
-        var last = 0
-        for start in stride(from: 0, to: max(plain.count, 1), by: 65536) {
-            let part = Array(plain.dropFirst(start).prefix(65536))
-            _ = try store.put(part, segment: index, of: key)
-            last = part.count
-            index += 1
-        }
-        return try store.finish(key, segments: index, lastCount: last)
+    private func send(_ plain: [UInt8], _ key: WrappedKey, digest: Digest? = nil) throws -> StoredBlob {
+        var stored: [SealedSegment] = []
+        for start in stride(from: 0, to: plain.count, by: 65536) { stored.append(try store.put(Array(plain[start..<min(start + 65536, plain.count)]), segment: stored.count, of: key)) }
+        return try store.finish(key, stored, digest: digest)
     }
 
     private var files: [String] {
@@ -56,23 +50,23 @@ import Testing
         let plain = Pattern.bytes(150_000)
         let key = try key()
         func part(_ index: Int) -> [UInt8] { Array(plain.dropFirst(index * 65536).prefix(65536)) }
-        _ = try store.put(part(2), segment: 2, of: key)
+        let last = try store.put(part(2), segment: 2, of: key)
         let first = try store.put(part(0), segment: 0, of: key)
         _ = try store.put(Pattern.bytes(65536, seed: 9), segment: 1, of: key)
         let again = try store.put(part(0), segment: 0, of: key)
         #expect(first.digest != again.digest, "another attempt, another salt")
-        _ = try store.put(part(1), segment: 1, of: key)
-        let blob = try store.finish(key, segments: 3, lastCount: part(2).count)
+        let stored = [again, try store.put(part(1), segment: 1, of: key), last]
+        let blob = try store.finish(key, stored)
         #expect(blob.digest == .sha256(plain))
         // A crash after the rename and before the row: the same call gives the same answer.
-        #expect(try store.finish(key, segments: 3, lastCount: part(2).count) == blob)
+        #expect(try store.finish(key, stored) == blob)
+        #expect(blob.segments == stored)
     }
 
     @Test func `a missing segment is no blob`() throws {
         let key = try key()
-        _ = try store.put(Pattern.bytes(65536), segment: 0, of: key)
-        _ = try store.put(Pattern.bytes(10), segment: 2, of: key)
-        #expect(throws: Fault.self) { _ = try store.finish(key, segments: 3, lastCount: 10) }
+        let stored = [try store.put(Pattern.bytes(65536), segment: 0, of: key), try store.put(Pattern.bytes(10), segment: 2, of: key)]
+        #expect(throws: Fault.self) { _ = try store.finish(key, [stored[0], .init(index: 1, count: 65536, sealedCount: stored[0].sealedCount, digest: stored[0].digest), stored[1]]) }
         #expect(throws: Fault.self) { _ = try store.put([UInt8](repeating: 0, count: 65537), segment: 0, of: key) }
     }
 

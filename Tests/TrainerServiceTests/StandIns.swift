@@ -90,9 +90,12 @@ final class StandInRegistry: RegistryPort {
         }
     }
 
-    func put(_ bytes: [UInt8], segment index: Int, of file: String, in upload: ID) async throws(Fault) {
-        try open()
-        state.withLock { $0.uploads[upload]?.segments[file, default: [:]][Int64(index)] = bytes }
+    func send(_ file: UploadView.File, of upload: UploadView, read: @escaping @Sendable (Int, Int64) async throws(Fault) -> [UInt8]) async throws(Fault) {
+        for index in file.missing(segmentBytes: upload.segmentBytes).joined() {
+            try open()
+            let offset = index * upload.segmentBytes, bytes = try await read(Int(min(upload.segmentBytes, file.bytes - offset)), offset)
+            state.withLock { $0.uploads[upload.id]?.segments[file.name, default: [:]][index] = bytes }
+        }
     }
 
     func commit(_ upload: ID, _ request: CommitRequest) async throws(Fault) -> ModelView {
@@ -102,15 +105,15 @@ final class StandInRegistry: RegistryPort {
             var entries: [ModelFiles.Entry] = []
             for file in open.request.files {
                 let bytes = (open.segments[file.name] ?? [:]).sorted { $0.key < $1.key }.flatMap(\.value)
-                guard Int64(bytes.count) == file.bytes, Digest.sha256(bytes) == file.digest, let name = ModelFile(rawValue: file.name) else {
+                guard Int64(bytes.count) == file.bytes, let digest = file.digest, Digest.sha256(bytes) == digest, let name = ModelFile(rawValue: file.name) else {
                     throw Fault(.request, "upload.incomplete", "`\(file.name)` is not whole")
                 }
-                entries.append(.init(name, file.digest, bytes: file.bytes))
+                entries.append(.init(name, digest, bytes: file.bytes))
             }
             let files = try ModelFiles(entries)
             let view = ModelView(
                 name: open.request.name, version: Int64(state.models.count { $0.name == open.request.name } + 1), digest: files.digest, run: request.run.description, trainedBy: request.trainedBy, created: 0,
-                record: 5, aliases: [], files: open.request.files.map { .init(name: $0.name, digest: $0.digest, bytes: $0.bytes) }, evaluations: [])
+                record: 5, aliases: [], files: files.entries.map { .init(name: $0.file.rawValue, digest: $0.digest, bytes: $0.bytes) }, evaluations: [])
             state.models.append(view)
             state.commits.append(request)
             state.uploads[upload]?.committed = true

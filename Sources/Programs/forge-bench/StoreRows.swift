@@ -33,8 +33,9 @@ func storeRows(_ bench: Bench) throws {
     var putting: [Double] = [], finishing: [Double] = [], reading: [Double] = []
     for _ in 0..<5 {
         let blob = try vault.makeKey(.blob, subject: ID(), project: project, version: 1)
-        for index in 0..<segments { putting.append(megabytes / (try Bench.seconds { _ = try store.put(segment, segment: index, of: blob) })) }
-        finishing.append(megabytes * Double(segments) / (try Bench.seconds { _ = try store.finish(blob, segments: segments, lastCount: segment.count) }))
+        var stored: [SealedSegment] = []
+        for index in 0..<segments { putting.append(megabytes / (try Bench.seconds { stored.append(try store.put(segment, segment: index, of: blob)) })) }
+        finishing.append(megabytes * Double(segments) / (try Bench.seconds { _ = try store.finish(blob, stored) }))
         reading.append(megabytes * Double(segments) / (try Bench.seconds { _ = try store.read(blob, limit: .gib(1)) }))
         try store.remove(blob.subject)
     }
