@@ -139,6 +139,8 @@ ssize_t fos_receive_fds(int socket, void *bytes, size_t count, int *fds, size_t 
     return received;
 }
 
+int fos_start_writing(int fd, int64_t offset, int64_t count) { return sync_file_range(fd, offset, count, SYNC_FILE_RANGE_WRITE); }
+
 int fos_rename_exclusive(const char *from, const char *to) {
     if (renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) == 0) return 0;
     if (errno != EINVAL && errno != ENOSYS) return -1;

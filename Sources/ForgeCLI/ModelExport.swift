@@ -2,13 +2,11 @@ internal import ArgumentParser
 internal import ForgeArtifact
 internal import ForgeCheckpoint
 internal import ForgeCore
-internal import ForgeCrypto
 internal import ForgeGGUF
 internal import ForgeModel
 internal import ForgeOS
 internal import ForgeTokenizer
 internal import RegistryAPI
-internal import Synchronization
 
 extension ModelCommand {
     struct Export: AsyncParsableCommand {
@@ -42,13 +40,14 @@ extension ModelCommand {
             guard try Path.information(partial) == nil else {
                 throw Fault(.request, "cli.exists", "cannot export into `\(directory)`", why: "`\(directory).partial` of an earlier export is there", remedy: "remove it")
             }
-            let receiver = ModelReceiver(partial, view.digest)
+            // What is converted afterwards is not kept.
+            let receiver = ModelReceiver(partial, view.digest, isKept: layout == .huggingFace)
             do {
-                try await registry.exportModel(model, ExportRequest(reason: reason)) { (part) async throws(Fault) in try receiver.take(part) }
-                let record = try receiver.finish()
+                try await registry.exportModel(model, ExportRequest(reason: reason)) { (part) async throws(Fault) in try await receiver.take(part) }
+                let record = try await receiver.finish()
                 var shards = 1
                 switch layout {
-                case .native: try ModelReceiver.turnNative(partial)
+                case .native: try ModelCommand.Export.turnNative(partial)
                 case .gguf:
                     global.talk.say("writing \(weights.rawValue) and reading it again")
                     try GGUFFile(partial).write(to: target, as: weights, name: "\(view.name)@\(view.version)")
@@ -75,96 +74,6 @@ extension ModelCommand.Export {
         case native
         case gguf
     }
-}
-
-extension GGUFExport.Matrices: ExpressibleByArgument {}
-
-/// Writes the parts of an export as files and checks every digest.
-final class ModelReceiver: Sendable {
-    private struct State: ~Copyable {
-        var header: ExportHeader?
-        var open: Open?
-        var entries: [ModelFiles.Entry] = []
-        var record: UInt64?
-    }
-
-    private struct Open: ~Copyable {
-        let number: Int
-        let file: File
-        var hasher = SHA256Hasher()
-        var count: Int64 = 0
-
-        init(_ number: Int, _ file: consuming File) {
-            self.number = number
-            self.file = file
-        }
-
-        mutating func add(_ bytes: [UInt8]) throws(Fault) {
-            try file.write(bytes, at: count)
-            hasher.update(bytes)
-            count += Int64(bytes.count)
-        }
-
-        consuming func close() throws(Fault) -> (Digest, Int64) {
-            try file.sync()
-            return (hasher.finish(), count)
-        }
-    }
-
-    private let directory: String
-    private let digest: Digest
-    private let state = Mutex(State())
-
-    /// - Parameter digest: what the registry says that the model is.
-    init(_ directory: String, _ digest: Digest) {
-        self.directory = directory
-        self.digest = digest
-    }
-
-    func take(_ part: ExportReader.Part) throws(Fault) {
-        try state.withLock { (state) throws(Fault) in
-            switch part {
-            case .header(let header):
-                // Nothing is on disk before the registry has agreed, and then for the person's own eyes.
-                try Durable.makeDirectory(directory)
-                state.header = header
-            case .piece(let number, let bytes):
-                if state.open?.number != number { try next(&state, number) }
-                try state.open?.add(bytes)
-            case .end(let end):
-                try close(&state)
-                state.record = end.record
-            }
-        }
-    }
-
-    /// - Returns: the record that the model left.
-    func finish() throws(Fault) -> UInt64 {
-        try state.withLock { (state) throws(Fault) in
-            guard let record = state.record, try ModelFiles(state.entries).digest == digest else {
-                throw Fault(.environment, "export.digest", "the export is not the model", why: "its files do not make \(digest)", remedy: "try again; if it happens again, `forge doctor`")
-            }
-            return record
-        }
-    }
-
-    private func next(_ state: inout State, _ number: Int) throws(Fault) {
-        try close(&state)
-        guard let file = state.header?.files[number], let known = ModelFile(rawValue: file.name) else {
-            throw Fault(.environment, "registry.malformed_answer", "the export has a file that no model has")
-        }
-        state.open = Open(number, try File(Path.join(directory, known.rawValue), .create))
-    }
-
-    private func close(_ state: inout State) throws(Fault) {
-        guard let open = state.open.take() else { return }
-        guard let file = state.header?.files[open.number], let known = ModelFile(rawValue: file.name) else { return }
-        let (digest, count) = try open.close()
-        guard digest == file.digest, count == file.bytes else {
-            throw Fault(.environment, "export.digest", "`\(file.name)` did not arrive whole", why: "its digest is \(digest), announced was \(file.digest)", remedy: "try again")
-        }
-        state.entries.append(.init(known, digest, bytes: count))
-    }
 
     /// Puts Mistral's own layout in place of ours.
     static func turnNative(_ directory: String) throws(Fault) {
@@ -181,3 +90,5 @@ final class ModelReceiver: Sendable {
         for file in ModelFile.allCases where file != .tokenizer { try Durable.remove(Path.join(directory, file.rawValue)) }
     }
 }
+
+extension GGUFExport.Matrices: ExpressibleByArgument {}

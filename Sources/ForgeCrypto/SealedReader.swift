@@ -56,7 +56,6 @@ package final class SealedReader: Sendable {
         let end = min(self.count, offset + Int64(count))
         return try state.withLock { state throws(Fault) in
             var out: [UInt8] = []
-            out.reserveCapacity(Int(end - offset))
             var at = offset
             while at < end {
                 let segment = Int(at >> Int64(header.segmentLog2))
@@ -76,6 +75,9 @@ package final class SealedReader: Sendable {
                 do throws(Fault) { plain = try state.opener.open(sealed[...], from: first) } catch { throw SealedReader.place(error, segment, path) }
                 let base = start + Int64(first * Cobblestone.chunkCount)
                 let taken = plain[Int(at - base)..<Int(min(end - base, Int64(plain.count)))]
+                // Whoever reads in steps of whole chunks gets what was opened, and no copy.
+                if at == offset, at + Int64(taken.count) == end, taken.count == plain.count { return plain }
+                if at == offset { out.reserveCapacity(Int(end - offset)) }
                 out += taken
                 at += Int64(taken.count)
             }

@@ -1,3 +1,4 @@
+import CForgeOS
 package import ForgeCore
 import Glibc
 
@@ -168,6 +169,9 @@ package struct File: ~Copyable, Sendable {
     }
 
     package func truncate(to size: Int64) throws(Fault) { try checked("cut", path) { ftruncate(descriptor, off_t(size)) } }
+
+    /// Has the kernel begin to write a range to the disk, so that a `sync` later finds little left. A hint: what fails, that `sync` reports.
+    package func startWriting(_ count: Int, at offset: Int64) { _ = fos_start_writing(descriptor, offset, Int64(count)) }
 
     /// Data and what is needed to read it back reach the disk. An error is final: the kernel may have dropped the pages
     /// (Rebello et al. 2020, "Can Applications Recover from fsync Failures?"), so never call it again and hope.

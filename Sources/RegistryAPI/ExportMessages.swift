@@ -55,7 +55,7 @@ package struct ExportReader: Sendable {
             passWhole()
             if left > 0 {
                 let piece = rest.prefix(Int(min(left, Int64(rest.count))))
-                parts.append(.piece(file, Array(piece)))
+                parts.append(.piece(file, piece.count == bytes.count ? bytes : Array(piece)))
                 left -= Int64(piece.count)
                 rest = rest.dropFirst(piece.count)
                 continue

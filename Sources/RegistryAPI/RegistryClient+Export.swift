@@ -10,8 +10,14 @@ extension RegistryClient {
         try await http.stream(
             .post, HTTPClient.path("v1", "models", reference, "export"), headers: ["content-type": "application/json"], body: try Wire.encode(request), timeout: .seconds(600)
         ) { _, _, stream in
-            var reader = ExportReader()
-            for try await piece in stream { for part in try reader.feed(piece) { try await use(part) } }
+            let body = BodyReader(stream)
+            var reader = ExportReader(), piece = try await body.read(RegistryClient.piece)
+            // The next piece arrives while this one is used.
+            while !piece.isEmpty {
+                async let next = body.read(RegistryClient.piece)
+                for part in try reader.feed(piece) { try await use(part) }
+                piece = try await next
+            }
             try reader.finish()
         }
     }

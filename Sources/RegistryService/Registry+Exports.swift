@@ -12,7 +12,7 @@ extension Registry {
         [Route(.post, "/v1/models/{name}/export", deadline: nil, summary: "A model's files in the clear, as one stream; needs votes") { [self] in try await exportModel($0) }]
     }
 
-    private static let piece = 4 << 20
+    private static let piece = 1 << 20
 
     private func exportModel(_ request: HTTPRequest) async throws(Fault) -> HTTPResponse {
         let message: ExportRequest = try request.decode()
@@ -46,10 +46,13 @@ extension Registry {
                 name: row.name, version: row.version, digest: row.digest, files: model.files.map { .init(name: $0.name, digest: $0.digest, bytes: $0.count) })
             try await writer.write(try Wire.encode(header) + [0x0a])
             for (number, file) in model.files.enumerated() {
-                var at: Int64 = 0
-                while at < file.count {
-                    let piece = try await strongroom.read(model, number, Registry.piece, at: at)
+                // A piece is opened while the one before it is on its way.
+                var piece = try await strongroom.read(model, number, Registry.piece, at: 0), at = Int64(piece.count)
+                while !piece.isEmpty {
+                    let from = at
+                    async let next = from < file.count ? strongroom.read(model, number, Registry.piece, at: from) : []
                     try await writer.write(piece)
+                    piece = try await next
                     at += Int64(piece.count)
                 }
             }

@@ -33,6 +33,7 @@ ssize_t fos_send_fds(int socket, const void *bytes, size_t count, const int *fds
 ssize_t fos_receive_fds(int socket, void *bytes, size_t count, int *fds, size_t fds_max, size_t *fd_count);
 
 /* Files. */
+int fos_start_writing(int fd, int64_t offset, int64_t count);  /* begins to write a range of the page cache to the disk; promises nothing */
 int fos_rename_exclusive(const char *from, const char *to);   /* EEXIST when `to` exists */
 
 /* A child process. Between fork and exec nothing but async-signal-safe calls runs. */
