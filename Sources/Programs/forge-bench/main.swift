@@ -11,7 +11,7 @@ import Glibc
 let arguments = Array(CommandLine.arguments.dropFirst())
 let areas: [String: (Bench) async throws -> Void] = [
     "policy": policyRows, "log": logRows, "tokenizer": tokenizerRows, "store": storeRows, "http": httpRows, "gemm": gemmRows, "training": trainingRows, "serving": servingRows,
-    "adapters": adapterRows, "neighbour": neighbourRows, "checkpoint": checkpointRows,
+    "adapters": adapterRows, "neighbour": neighbourRows, "checkpoint": checkpointRows, "outside": outsideFolder,
 ]
 
 do {
