@@ -18,6 +18,13 @@ class Site:
         (folder / "people").chmod(0o700)
         self.log = open(folder / "up.log", "w+")
         self.up = subprocess.Popen([self.program, "up", "--root", str(folder / "root")], stdout=self.log, stderr=self.log, cwd=folder, env=self.environment("nobody"))
+        try:
+            self.enrol(bench, folder)
+        except BaseException:
+            self.close()
+            raise
+
+    def enrol(self, bench, folder):
         end = time.monotonic() + 120
         while "\nready\n" not in "\n" + (folder / "up.log").read_text():
             if self.up.poll() is not None or time.monotonic() > end:
