@@ -159,13 +159,13 @@ static void layers() {
         const size_t room = fk_linear_ce_workspace(4096, d, v);
         std::vector<int32_t> which((size_t)n);
         for (size_t i = 0; i < which.size(); i++) which[i] = (int32_t)(i * 7 % (size_t)v);
-        const float *x = memory.floats(n * d), *w = memory.floats(v * d);
+        const float *x = memory.floats(n * d), *w = memory.floats(v * d), *weights = memory.floats(n);
         float *nk = memory.floats(fk_packed_count(d, v)), *kn = memory.floats(fk_packed_count(v, d)), *logp = memory.floats(n), *dx = memory.floats(n * d), *dw = memory.floats(v * d);
         void *workspace = memory.bytes(room);
         const int32_t *targets = memory.ints(which);
         must(table->gemm_pack(nk, w, d, v, d, (fk_layout)(FK_NK | FK_BF16), stream), "pack");
         must(table->gemm_pack(kn, w, v, d, d, (fk_layout)(FK_KN | FK_BF16), stream), "pack");
-        flops(of("linear_ce bf16", {n, d, v}), timed([&](int) { return table->linear_ce(logp, dx, dw, x, nk, kn, targets, n, d, v, 0.1f, FK_BF16, workspace, room, stream); }),
+        flops(of("linear_ce bf16", {n, d, v}), timed([&](int) { return table->linear_ce(logp, dx, dw, x, nk, kn, targets, n, d, v, weights, FK_BF16, workspace, room, stream); }),
               6.0 * (double)(n * d * v), peak_bf16);
         const int64_t width = 768;
         float *table_rows = memory.floats(50304 * width), *dy = memory.floats(8192 * width);
