@@ -17,8 +17,9 @@ ROUNDS = 5
 def test_losses_and_derivatives_agree(tmp_path):
     seed = int(os.environ.get("FORGE_SEED", time.time_ns() % 2**32))
     # PPO's references are text in wheels that are not installed: golden vectors hold those.
-    cases = [case for round in range(ROUNDS) for case in make.cases(seed + round, full=False)]
-    theirs = [make.expected(case) for case in cases]
+    with make.in_float64():
+        cases = [case for round in range(ROUNDS) for case in make.cases(seed + round, full=False)]
+        theirs = [make.expected(case) for case in cases]
     (tmp_path / "cases.json").write_text(json.dumps(cases))
     subprocess.run([*os.environ.get("FORGE_SWIFT_TEST", "swift test").split(), "--filter", "ForgeObjectiveTests.GoldenTests"], cwd=os.environ.get("FORGE_PACKAGE", ROOT), check=True,
                    env={**os.environ, "FORGE_PEERS_OBJECTIVES": str(tmp_path)})

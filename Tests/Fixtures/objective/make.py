@@ -16,8 +16,18 @@ import ast, collections, contextlib, inspect, json, math, pathlib, random, sys, 
 import torch
 import torch.nn.functional as F
 
-torch.set_default_dtype(torch.float64)
-warnings.filterwarnings("ignore")
+
+@contextlib.contextmanager
+def in_float64():
+    """Whoever draws cases here has other uses of torch beside it: what is set for all of it is put back."""
+    kept = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        torch.set_default_dtype(kept)
 
 
 @contextlib.contextmanager
@@ -497,8 +507,9 @@ def expected(case, ppo=None):
 
 
 if __name__ == "__main__":
-    ppo = PPO(sys.argv[1])
-    all_cases = [dict(case, expected=expected(case, ppo)) for case in cases(20261127)]
+    with in_float64():
+        ppo = PPO(sys.argv[1])
+        all_cases = [dict(case, expected=expected(case, ppo)) for case in cases(20261127)]
     for case in all_cases:
         assert all(math.isfinite(x) for values in case["expected"].values() for x in values), case
     out = pathlib.Path(__file__).parent / "golden.json"
