@@ -72,7 +72,7 @@ let package = Package(
             "ForgeTraining",
             [
                 "ForgeCore", "ForgeOS", "ForgeCrypto", "ForgeConfig", "ForgeTensor", "ForgeAutograd", "ForgeModel", "ForgeNN", "ForgeData",
-                "ForgeTokenizer", "ForgeArtifact", "ForgeInference", "ForgeQuant",
+                "ForgeTokenizer", "ForgeArtifact", "ForgeInference", "ForgeObjective", "ForgeQuant",
             ]),
 
         // 2 speak

@@ -1,17 +1,19 @@
 import ForgeCore
 import ForgeData
 import ForgeNN
+import ForgeObjective
 import ForgeTokenizer
 
 /// The model's own answers to tasks, each made likelier or less likely by how much better it was judged than the others to the same prompt (group relative policy optimisation:
-/// Shao et al. 2024, arXiv:2402.03300), averaged over all tokens of the step (DAPO: Yu et al. 2025, arXiv:2503.14476). Answers are drawn anew for every step, from the
-/// weights that learn from them: the ratio of new to old probabilities is 1, and nothing is clipped.
+/// Shao et al. 2024, arXiv:2402.03300, and its relatives). Answers are drawn anew for every step, from the weights that learn from them: the ratio of new to old
+/// probabilities is 1, and nothing is clipped.
 struct PolicyLesson: Lesson {
     private let tasks: TaskShard
     private let judges: [Reward]
     private var prompts: SampleCursor
     private let recipe: Recipe
     private let policy: Recipe.Policy
+    private let objective: PolicyLoss
     private let tokenizer: Tokenizer
 
     init(_ tasks: TaskShard, _ prompts: SampleCursor, _ recipe: Recipe, _ tokenizer: Tokenizer) throws(Fault) {
@@ -21,6 +23,9 @@ struct PolicyLesson: Lesson {
         self.prompts = prompts
         self.recipe = recipe
         self.policy = policy
+        var options = PolicyLoss.Options()
+        options.lengthLimit = policy.answerTokens
+        objective = try PolicyLoss(policy.loss, options: options)
         self.tokenizer = tokenizer
     }
 
@@ -39,57 +44,47 @@ struct PolicyLesson: Lesson {
             if !answer.isWhole, let cut = policy.cutReward { return cut }
             return judges[units[place / policy.group]].judge(tokenizer.decode(answer.drawn))
         }
-        let advantages = stride(from: 0, to: rewards.count, by: policy.group).flatMap { first in
-            GroupAdvantage.of(Array(rewards[first..<first + policy.group]), scale: policy.scale)
-        }
-        return try teach(learner, answers, advantages, rewards)
+        let groups = stride(from: 0, to: rewards.count, by: policy.group).map { Array(rewards[$0..<$0 + policy.group]) }
+        return try teach(learner, answers, try Advantages(policy.advantage, rewards: groups))
     }
 
-    private func teach(_ learner: Learner, _ answers: [Rollouts.Answer], _ advantages: [Double], _ rewards: [Double]) throws(Fault) -> Taught {
-        let tokens = answers.reduce(0) { $0 + $1.drawn.count }
+    private func teach(_ learner: Learner, _ answers: [Rollouts.Answer], _ advantages: Advantages) throws(Fault) -> Taught {
+        let worth = Array(advantages.values.joined()), totals = StepTotals(sequences: answers.count, tokens: answers.reduce(0) { $0 + $1.drawn.count })
         var loss = 0.0, gap = 0.0, rows = 0
         for first in stride(from: 0, to: answers.count, by: recipe.sequencesPerPass) {
             let some = first..<min(answers.count, first + recipe.sequencesPerPass)
             let sequences = some.map { LearntSequence(answers[$0].tokens, learnt: [answers[$0].promptCount..<answers[$0].tokens.count]) }, batch = TokenBatch(sequences)
-            try learner.decoder.forwardBackward(batch, share: 1 / Float(tokens)) { logp in
-                var derivative = [Float](repeating: 0, count: logp.count), row = 0
-                for (number, sequence) in zip(some, sequences) {
-                    let answer = answers[number], drawn = row + answer.promptCount - 1..<row + answer.tokens.count - 1
-                    for (place, old) in zip(drawn, answer.logp) {
-                        gap = max(gap, abs(Double(logp[place]) - Double(old)))
-                        derivative[place] = Float(-advantages[number] / Double(tokens))
-                    }
-                    loss -= advantages[number] * Double(drawn.count) / Double(tokens)
+            try learner.decoder.forwardBackward(batch, share: 1 / Float(totals.tokens)) { (logp) throws(Fault) in
+                var places: [Range<Int>] = [], row = 0
+                let rollouts = zip(some, sequences).map { number, sequence in
+                    let drawn = row + answers[number].promptCount - 1..<row + answers[number].tokens.count - 1
+                    places.append(drawn)
                     row += sequence.rows
+                    let now = logp[drawn].map(Double.init)
+                    for (new, old) in zip(now, answers[number].logp) { gap = max(gap, abs(new - Double(old))) }
+                    // Adapters are merged for drawing: what was drawn has the probability that the training pass gives it.
+                    return Rollout(policy: now, old: learner.drawsWithTrainingsBits ? answers[number].logp.map(Double.init) : now, advantage: worth[number])
                 }
+                // Answers that were not drawn from the weights that learn from them would be judged against other odds than they had.
+                guard gap == 0 || !learner.drawsWithTrainingsBits else {
+                    throw Fault(
+                        .environment, "train.ratio", "the answers are not this model's", why: "a token's log-probability was drawn with one value and learnt with another, \(gap) apart",
+                        remedy: "report this: serving and training should compute the same bits")
+                }
+                let part = try objective.batch(rollouts, of: totals)
+                loss += part.loss
+                var derivative = [Float](repeating: 0, count: logp.count)
+                for (drawn, gradients) in zip(places, part.gradients) { for (place, gradient) in zip(drawn, gradients) { derivative[place] = Float(gradient) } }
                 return derivative
             }
             rows += batch.rows
         }
-        // Answers that were not drawn from the weights that learn from them would be judged against other odds than they had.
-        guard gap == 0 || !learner.drawsWithTrainingsBits else {
-            throw Fault(
-                .environment, "train.ratio", "the answers are not this model's", why: "a token's log-probability was drawn with one value and learnt with another, \(gap) apart",
-                remedy: "report this: serving and training should compute the same bits")
-        }
-        let count = Double(answers.count), groups = Double(answers.count / policy.group)
-        let flat = stride(from: 0, to: advantages.count, by: policy.group).count { first in advantages[first..<first + policy.group].allSatisfy { $0 == 0 } }
+        let count = Double(answers.count)
         return Taught(
-            loss: loss, targets: tokens, rows: rows,
+            loss: loss, targets: totals.tokens, rows: rows,
             measures: [
-                "reward": rewards.reduce(0, +) / count, "answer_tokens": Double(tokens) / count, "cut": Double(answers.count { !$0.isWhole }) / count,
-                "flat_groups": Double(flat) / groups, "ratio_gap": gap,
+                "reward": advantages.metrics.mean ?? 0, "answer_tokens": Double(totals.tokens) / count, "cut": Double(answers.count { !$0.isWhole }) / count,
+                "flat_groups": Double(advantages.metrics.silentGroups) / Double(advantages.values.count), "ratio_gap": gap,
             ])
-    }
-}
-
-/// How much better each answer to one prompt is than the others.
-enum GroupAdvantage {
-    /// r less the mean, over the standard deviation of the group (n - 1) plus 10⁻⁴ where it is scaled; nothing where all are equal.
-    static func of(_ rewards: [Double], scale: Recipe.Policy.Scale) -> [Double] {
-        let mean = rewards.reduce(0, +) / Double(rewards.count)
-        guard scale == .group, rewards.count > 1 else { return rewards.map { $0 - mean } }
-        let variance = rewards.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / Double(rewards.count - 1)
-        return rewards.map { ($0 - mean) / (variance.squareRoot() + 1e-4) }
     }
 }

@@ -1,6 +1,7 @@
 import ForgeConfig
 import ForgeCore
 import ForgeModel
+import ForgeObjective
 import ForgeTensor
 
 // The parts of a recipe that say what learns, read and written.
@@ -101,7 +102,9 @@ extension Recipe.Policy {
         group = try reader.int("group", in: 2...1024)
         temperature = try reader.optionalDouble("temperature", in: 0.01...2) ?? 1
         answerTokens = try reader.int("answer_tokens", in: 1...1_048_576)
-        scale = try reader.optionalChoice("scale") ?? .group
+        advantage = try reader.optionalChoice("advantage") ?? .grpo
+        loss = try reader.optionalChoice("loss") ?? .dapo
+        if loss == .ppo { throw reader.fault("loss", "is `ppo`, whose advantages come from a value head; there is none here") }
         cutReward = try reader.optionalDouble("cut_reward", in: -10...10)
         try reader.finish()
     }
@@ -112,7 +115,8 @@ extension Recipe.Policy {
           group: \(group)
           temperature: \(temperature)
           answer_tokens: \(answerTokens)
-          scale: \(scale.rawValue)
+          advantage: \(advantage.rawValue)
+          loss: \(loss.rawValue)
           cut_reward: \(cutReward.map { "\($0)" } ?? "null")
 
         """

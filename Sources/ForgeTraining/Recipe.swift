@@ -2,6 +2,7 @@ import ForgeConfig
 package import ForgeCore
 import ForgeCrypto
 package import ForgeModel
+package import ForgeObjective
 package import ForgeTensor
 
 /// How a model is made: architecture and tokenizer or the model it starts from, method, data order, optimiser, schedule. Everything that decides its bits, but the
@@ -64,19 +65,13 @@ package struct Recipe: Sendable, Hashable {
 
     /// How answers are drawn, and what their rewards are held against.
     package struct Policy: Sendable, Hashable {
-        package enum Scale: String, Sendable, CaseIterable {
-            /// By the standard deviation of the group.
-            case group
-            /// Not at all (Dr. GRPO: Liu et al. 2025, arXiv:2503.20783).
-            case none
-        }
-
         /// Answers to each prompt.
         package var group: Int
         package var temperature: Double
         /// Tokens of an answer at most.
         package var answerTokens: Int
-        package var scale: Scale
+        package var advantage: Advantages.Kind
+        package var loss: PolicyLoss.Kind
         /// What an answer that was cut earns, whatever it says; nil judges it as it stands.
         package var cutReward: Double?
     }

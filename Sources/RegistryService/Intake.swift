@@ -18,6 +18,8 @@ actor Intake {
     }
 
     private var places: [ID: Place] = [:]
+    /// Who waits for a turn, over all blobs.
+    var waiting: Int { places.values.reduce(0) { $0 + $1.waiting.count } }
     private var streams = 0
 
     /// The turn to write segments of a blob, from `first` on. It ends with `leave`.

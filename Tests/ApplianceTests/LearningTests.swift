@@ -22,7 +22,22 @@ import Testing
         Array((first..<first + count).map { #"{"id":\#($0),"messages":[{"role":"user","content":"say \#($0)"},{"role":"assistant","content":"\#($0 * 3)"}]}"# }.joined(separator: "\n").utf8)
     }
 
-    @Test func `a model is taught by samples, whole or beside adapters, and its lineage names what it was`() async throws {
+    static let rewarded = """
+        format: forge-recipe/v1
+        name: rewarded
+        method: grpo
+        base: taught@1
+        policy: {group: 4, answer_tokens: 4}
+        training: {steps: 3, sequence_length: 64, sequences_per_step: 2, checkpoint_every: 2}
+        optimizer: {learning_rate: 0.001}
+        schedule: {kind: constant}
+        """
+
+    static func tasks(_ count: Int) -> [UInt8] {
+        Array((0..<count).map { #"{"prompt":[{"role":"user","content":"say \#($0)"}],"reward":{"kind":"exact","answer":"\#($0 * 3)"}}"# }.joined(separator: "\n").utf8)
+    }
+
+    @Test func `a model is taught by samples and rewards, whole or beside adapters, and its lineage names what it was`() async throws {
         try await Appliance.running { site in
             try await site.enrol()
             try await site.addPapers()
@@ -45,6 +60,14 @@ import Testing
                 let score = try await site.forge("eval", "taught@\(version)", "-q", "-o", "json", as: "dana")
                 #expect(score.json?["item"]?["documents"]?.int == 6 && score.json?["item"]?["bytes"]?.int == 18, "\(score)")
             }
+
+            // And by what its own answers are worth.
+            try Durable.makeDirectory(site.path("tasks"))
+            try Durable.replace(Path.join(site.path("tasks"), "tasks.jsonl"), with: LearningTests.tasks(12))
+            #expect(try await site.forge("data", "add", site.path("tasks"), "--name", "tasks", "-q", as: "dana").code == 0)
+            let run = try await site.wait(for: "finished", of: try await site.submit(LearningTests.rewarded, data: "tasks"))
+            #expect(run["result"]?["name"]?.string == "rewarded" && run["progress"]?["measures"]?["ratio_gap"]?.number == 0, "\(run)")
+            #expect((run["progress"]?["measures"]?["reward"]?.number).map { (0...1).contains($0) } == true, "\(run)")
 
             // What cannot be: a base that is not there, and a recipe that says too little.
             let unknown = try await site.forge("train", try site.write(LearningTests.taught(base: "tiny@9"), as: "no.yaml"), "--data", "talk", "--detach", as: "dana")

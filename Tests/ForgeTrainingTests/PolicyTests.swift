@@ -2,6 +2,7 @@ import ForgeArtifact
 import ForgeCore
 import ForgeCrypto
 import ForgeData
+import ForgeObjective
 import ForgeTensor
 import ForgeTokenizer
 @testable import ForgeTraining
@@ -64,11 +65,22 @@ struct PolicyTests {
         #expect(digests.count == 1)
     }
 
-    @Test func `an advantage is how much better an answer is than the others to the same prompt`() {
-        #expect(GroupAdvantage.of([1, 1, 1], scale: .group) == [0, 0, 0] && GroupAdvantage.of([2], scale: .group) == [0])
-        #expect(GroupAdvantage.of([1, 0, 0, 1], scale: .none) == [0.5, -0.5, -0.5, 0.5])
-        let scaled = GroupAdvantage.of([1, 0, 0, 0], scale: .group)
-        #expect(abs(scaled[0] - 0.75 / (0.5 + 1e-4)) < 1e-12 && abs(scaled.reduce(0, +)) < 1e-12)
+    @Test func `every way to weigh an answer takes a step, and each divides in its own way`() async throws {
+        let model = try await PolicyTests.speaker()
+        func norm(_ more: String) async throws -> Double {
+            let recipe = try LessonTests.recipe("policy: {group: 8, answer_tokens: 8, \(more)}", method: .grpo, steps: 1, perStep: 7, perPass: 16)
+            return try await scratch { folder in
+                let metrics = try Bench.run(recipe, try LessonTests.material(recipe, model, PolicyTests.tasks), .base(model), in: folder).step()
+                #expect(metrics.loss.isFinite && metrics.gradientNorm > 0, "\(more)")
+                return metrics.gradientNorm
+            }
+        }
+        var norms: [String: Double] = [:]
+        for loss in PolicyLoss.Kind.allCases where loss != .ppo { norms[loss.rawValue] = try await norm("loss: \(loss.rawValue)") }
+        for advantage in Advantages.Kind.allCases where advantage != .grpo { norms[advantage.rawValue + " advantage"] = try await norm("advantage: \(advantage.rawValue)") }
+        // At a ratio of 1 the mean over tokens is one thing by three names; sums over answers are larger than means.
+        #expect(norms["dapo"] == norms["bnpo"] && norms["luspo"]! > norms["grpo"]! && norms["dr_grpo advantage"]! < norms["dapo"]!, "\(norms)")
+        #expect(throws: Fault.self) { try LessonTests.recipe("policy: {group: 8, answer_tokens: 8, loss: ppo}", method: .grpo) }
     }
 
     @Test func `a reward judges any bytes, and an unknown one is refused by name`() throws {

@@ -4,7 +4,7 @@ import ForgeCrypto
 import ForgeHTTP
 import ForgeOS
 import RegistryAPI
-import RegistryService
+@testable import RegistryService
 import Synchronization
 import Testing
 
@@ -115,7 +115,7 @@ import Testing
     }
 
     @Test func `two senders of one file take turns, and a commit waits for them`() async throws {
-        try await withStore(segmentLog2: 21) { _, dana in
+        try await withStore(segmentLog2: 21) { store, dana in
             let files = large, weights = files[.weights]!, id = try await begin(dana, files).id, gate = Gate()
             try await send(dana, id, files)
             try await withThrowingTaskGroup(of: Void.self) { group in
@@ -144,8 +144,7 @@ import Testing
                     #expect(view.version == 1)
                     order.add("commit")
                 }
-                try await Task.sleep(for: .milliseconds(200))
-                #expect(order.all == [], "nobody passes the first")
+                #expect(await eventually { await store.registry.intake.waiting == 2 } && order.all == [], "both wait for the first")
                 gate.open()
                 // Whichever of the two came first to the registry: if it was the commit, the other is told that the upload is closed.
                 do { try await group.waitForAll() } catch let fault as Fault { #expect(["upload.committed", "upload.closed"].contains(fault.code)) }
@@ -283,8 +282,8 @@ private final class Words: Sendable {
 
 /// Closed until it is opened, then open for all.
 private final class Gate: Sendable {
-    private let state = Mutex(false)
-    func open() { state.withLock { $0 = true } }
+    private let opened = AsyncStream.makeStream(of: Void.self)
+    func open() { opened.continuation.finish() }
     /// Ends at a cancellation too: a refusal reaches its caller only once the sender has stopped.
-    func wait() async { while !state.withLock({ $0 }), (try? await Task.sleep(for: .milliseconds(10))) != nil {} }
+    func wait() async { for await _ in opened.stream {} }
 }
