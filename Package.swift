@@ -218,6 +218,6 @@ let package = Package(
             ]),
         tests("ForgeTensorTests", ["ForgeCore", "ForgeTensor"]),
         tests("ForgeNNTests", ["ForgeCore", "ForgeTensor", "ForgeAutograd", "ForgeModel", "ForgeNN", "ForgeArtifact"]),
-        tests("ForgeTrainingTests", ["ForgeCore", "ForgeOS", "ForgeCrypto", "ForgeTensor", "ForgeModel", "ForgeNN", "ForgeTokenizer", "ForgeData", "ForgeArtifact", "ForgeTraining"]),
+        tests("ForgeTrainingTests", ["ForgeCore", "ForgeOS", "ForgeCrypto", "ForgeTensor", "ForgeModel", "ForgeNN", "ForgeTokenizer", "ForgeData", "ForgeArtifact", "ForgeObjective", "ForgeQuant", "ForgeTraining"]),
     ]
 )
