@@ -40,7 +40,19 @@ struct alignas(64) fk_tensor_map { uint64_t words[16]; };
 #if FK_DEVICE_PASS
 // -- on a GPU -------------------------------------------------------------------------------------------------------------------------------
 
-#define FK_KERNEL(name, Job, threads) extern "C" __global__ void __launch_bounds__(threads) name(const __grid_constant__ Job job)
+/// What every kernel begins with: from here on, what the stream was given before is done and seen. A kernel may be started before that (driver.cpp), so that what
+/// starting costs is over by then; the next one may be started from here on.
+FK_FN void fk_begin() {
+#if __CUDA_ARCH__ >= 900
+    asm volatile("griddepcontrol.wait; griddepcontrol.launch_dependents;" ::: "memory");
+#endif
+}
+#define FK_KERNEL(name, Job, threads)                                                                                     \
+    FK_FN void name##_body(const Job &job);                                                                               \
+    extern "C" __global__ void __launch_bounds__(threads) name(const __grid_constant__ Job job) { fk_begin(); name##_body(job); } \
+    FK_FN void name##_body(const Job &job)
+/// A kernel that calls fk_begin itself, in every thread, before it reads what another kernel may have written a moment ago or writes anything.
+#define FK_KERNEL_EARLY(name, Job, threads) extern "C" __global__ void __launch_bounds__(threads) name(const __grid_constant__ Job job)
 
 FK_FN int fk_thread() { return (int)threadIdx.x; }
 FK_FN int fk_threads() { return (int)blockDim.x; }
@@ -179,6 +191,8 @@ struct fk_kernel {
     __attribute__((unused)) static void name##_body(const Job &job);             \
     static fk_kernel name = {#name, threads, FK_BODY(name, Job), nullptr, 0};    \
     static void name##_body(const Job &job)
+#define FK_KERNEL_EARLY(name, Job, threads) FK_KERNEL(name, Job, threads)
+FK_FN void fk_begin() {}
 
 /// Runs `x` by `y` blocks of the kernel's threads with `shared` bytes of shared memory each, after what the stream was given before.
 fk_status fk_launch_bytes(fk_stream s, fk_kernel &kernel, int64_t x, int64_t y, size_t shared, const void *job, size_t job_bytes);

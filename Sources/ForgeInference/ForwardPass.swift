@@ -41,7 +41,7 @@ package final class ForwardPass: StepModel {
         positions = try Indices(capacity: rowsMax, on: device)
         sequences = try Indices(capacity: rowsMax, on: device)
         draws = try Indices(capacity: sequencesMax, on: device)
-        tables = try Indices(capacity: sequencesMax * ((positionsMax + blockSize - 1) / blockSize), on: device)
+        tables = try Indices(capacity: sequencesMax * StepBatch.tableStride(blocks: (positionsMax + blockSize - 1) / blockSize, blockSize: blockSize), on: device)
         stream_RE = try device.tensor(rows: rowsMax, columns: config.width)
         normed_RE = try device.tensor(rows: rowsMax, columns: config.width)
         branch_RE = try device.tensor(rows: rowsMax, columns: config.width)
@@ -70,6 +70,7 @@ package final class ForwardPass: StepModel {
         positions.write(batch.positions)
         sequences.write(batch.sequenceRows)
         tables.write(batch.tables)
+        self.draws.write(batch.drawRows)
         let paged = PagedRows(tables: tables, tableStride: batch.tableStride, sequences: sequences, positions: positions, blockSize: blockSize)
 
         let stream = stream_RE.prefix(rows), branch = branch_RE.prefix(rows), normed = normed_RE.prefix(rows)
@@ -84,7 +85,6 @@ package final class ForwardPass: StepModel {
         guard draws > 0 else { return [] }
         // Only rows that draw need the last norm and the head.
         let last = last_DE.prefix(draws), logits = logits_DV.prefix(draws)
-        self.draws.write(batch.drawRows)
         try device.gather(stream_DE.prefix(draws), from: stream, rows: self.draws)
         try device.gather(branch_DE.prefix(draws), from: branch, rows: self.draws)
         try normalise(last, stream_DE.prefix(draws), adding: branch_DE.prefix(draws), weights.finalNorm)

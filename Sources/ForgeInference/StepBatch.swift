@@ -8,7 +8,8 @@ package struct StepBatch: Sendable {
     package private(set) var positions: [Int32] = []
     /// `[rows]`: which row of `tables` names its blocks.
     package private(set) var sequenceRows: [Int32] = []
-    /// `[sequences, tableStride]`: blocks in order of position; unused entries are -1.
+    /// `[sequences, tableStride]`: blocks in order of position; unused entries are -1. The stride grows by 256 positions at a time, so that a device is told the same
+    /// words for many steps and can keep what it made of them.
     package private(set) var tables: [BlockPool.BlockID] = []
     package private(set) var tableStride = 0
     /// Rows whose logits are wanted, rising.
@@ -18,7 +19,7 @@ package struct StepBatch: Sendable {
     /// - Parameter known: the known tokens of a sequence, at least up to the slice's end.
     package init(_ slices: [Scheduler.Slice], blockSize: Int, known: (SequenceID) -> [TokenID]) {
         self.blockSize = blockSize
-        tableStride = slices.map(\.blocks.count).max() ?? 0
+        tableStride = Self.tableStride(blocks: slices.map(\.blocks.count).max() ?? 0, blockSize: blockSize)
         for (row, slice) in slices.enumerated() {
             tokens += known(slice.sequence)[slice.tokens]
             positions += slice.tokens.map { Int32($0) }
@@ -30,6 +31,12 @@ package struct StepBatch: Sendable {
     }
 
     package var rows: Int { tokens.count }
+
+    /// The stride of tables whose longest row names so many blocks.
+    package static func tableStride(blocks: Int, blockSize: Int) -> Int {
+        let step = max(1, 256 / blockSize)
+        return (blocks + step - 1) / step * step
+    }
 }
 
 /// Computes a step: writes keys and values of every row into the cache, and gives the logits of the rows that draw.

@@ -32,7 +32,7 @@ package struct Routing: Hashable, Sendable {
 
     var c: fk_route {
         fk_route(
-            experts: Int64(experts), choices: Int64(choices), score: score == .softmax ? FK_SOFTMAX : FK_SIGMOID, renormalise: renormalised ? 1 : 0, scale: scale)
+            experts: Int64(experts), choices: Int64(choices), score: score == .softmax ? FK_SOFTMAX : FK_SIGMOID, renormalise: renormalised ? 1 : 0, scale: scale, unused: 0)
     }
 }
 

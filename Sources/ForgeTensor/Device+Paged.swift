@@ -52,7 +52,7 @@ extension Device {
         return fk_paged_shape(
             tokens: Int64(count), q_heads: Int64(shape.queryHeads), kv_heads: Int64(shape.kvHeads), head_dim: Int64(shape.headDim), q_stride: 0, kv_stride: 0, o_stride: 0,
             blocks: Int64(keys.rows / rows.blockSize), block_size: Int64(rows.blockSize), sequences: Int64(rows.tables.capacity / max(1, rows.tableStride)),
-            places: Int64(rows.tableStride), window: Int64(shape.window), scale: shape.scale)
+            places: Int64(rows.tableStride), window: Int64(shape.window), scale: shape.scale, unused: 0)
     }
 
     /// Row i of `out` becomes row `rows[i]` of `x`.

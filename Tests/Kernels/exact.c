@@ -157,7 +157,7 @@ static void experts(const fk_ops *t, fk_stream s) {
             for (int c = 0; c < counts_count; c += 1 + (a + b) % 3) {
                 const int64_t n = counts[a], e = few[b], k = 1 + (a + c) % (e < 4 ? e : 4), d = counts[c], f = counts[(a + b + c) % counts_count], pairs = n * k;
                 const int bf16 = (a + c) % 2 ? FK_BF16 : 0;
-                const fk_route route = {e, k, c % 2 ? FK_SIGMOID : FK_SOFTMAX, b % 2, 1.5f};
+                const fk_route route = {e, k, c % 2 ? FK_SIGMOID : FK_SOFTMAX, b % 2, 1.5f, 0};
                 float *weights = floats(pairs), *probs = floats(n * e), *dweights = floats(pairs);
                 int32_t *choice = ints(pairs), *starts = ints(e + 1), *place = ints(pairs), *pair = ints(pairs);
                 fk_status status = t->route_fwd(weights, choice, probs, floats(n * e), a % 2 ? floats(e) : NULL, n, &route, s);
@@ -203,7 +203,7 @@ static void attention(const fk_ops *t, fk_stream s) {
                     int32_t *table = ints(2 * places), *row_of = ints(rows), *position = ints(rows);
                     for (int64_t i = 0; i < 2 * places; i++) table[i] = (int32_t)(2 * places - 1 - i);
                     for (int32_t i = 0; i < rows; i++) row_of[i] = i, position[i] = i ? (int32_t)n - 1 : 0;
-                    const fk_paged_shape paged = {rows, q, kv, d, q * d, kv * d, q * d, 2 * places, block, 2, places, window, 0.3f};
+                    const fk_paged_shape paged = {rows, q, kv, d, q * d, kv * d, q * d, 2 * places, block, 2, places, window, 0.3f, 0};
                     const int64_t pool = 2 * places * block * kv * d;
                     float *pools[] = {floats(pool), floats(pool)};
                     status = t->paged_store(pools[0], pools[1], floats(rows * kv * d), floats(rows * kv * d), table, row_of, position, &paged, s);
@@ -226,7 +226,7 @@ static void refusals(const fk_ops *t, fk_stream s) {
     static const struct { int32_t map[2], row_of[2], position[2]; } wrong[] = {
         {{0, 1}, {0, 1}, {0, 1}}, {{0, 1}, {-1, 0}, {0, 1}}, {{0, 1}, {0, 0}, {0, -1}}, {{0, 1}, {0, 0}, {0, 8}}, {{0, 2}, {0, 0}, {0, 5}}, {{0, -1}, {0, 0}, {0, 4}},
     };
-    const fk_paged_shape shape = {2, 1, 1, 4, 4, 4, 4, 2, 4, 1, 2, 0, 1};
+    const fk_paged_shape shape = {2, 1, 1, 4, 4, 4, 4, 2, 4, 1, 2, 0, 1, 0};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         float *k = floats(32), *v = floats(32), *rows = floats(8);
         int refused = t->paged_store(k, v, rows, rows, wrong[i].map, wrong[i].row_of, wrong[i].position, &shape, s) == FK_BAD_SHAPE;

@@ -3,7 +3,7 @@
 import pathlib
 import sys
 
-import httpx
+import httpx2 as httpx  # what openai 3 stands on; its earlier releases stood on httpx
 import openai
 
 socket, key = sys.argv[1], pathlib.Path(sys.argv[2]).read_text().strip()

@@ -77,6 +77,7 @@ typedef struct fk_route {
     fk_score score;
     int32_t renormalise;  // divide the weights of a token by their sum + 1e-20
     float scale;          // multiplies the weights last
+    int32_t unused;       // 0: no byte of a shape is left to chance, since equal launches are told by their bytes
 } fk_route;
 #define FK_EXPERTS_MAX 4096
 
@@ -112,6 +113,7 @@ typedef struct fk_paged_shape {
     int64_t sequences, places;   // block_table is [sequences, places]: the blocks of a sequence in the order of positions
     int64_t window;              // as above
     float scale;
+    int32_t unused;              // 0
 } fk_paged_shape;
 
 typedef struct fk_ops {

@@ -177,7 +177,7 @@ static void layers() {
     {
         Memory memory;
         const int64_t n = 65536;
-        const fk_route route = {128, 8, FK_SOFTMAX, 1, 1};
+        const fk_route route = {128, 8, FK_SOFTMAX, 1, 1, 0};
         const float *logits = memory.floats(n * 128);
         float *probs = memory.floats(n * 128), *weights = memory.floats(n * 8);
         const std::vector<int32_t> none((size_t)(n * 8));
@@ -204,7 +204,7 @@ static void attention() {
     for (const int64_t rows : {1, 64}) {
         Memory memory;
         const int64_t d = 128, q = 32, kv = 8, context = 4096, block = 16, places = context / block;
-        const fk_paged_shape shape = {rows, q, kv, d, q * d, kv * d, q * d, rows * places, block, rows, places, 0, 0.1f};
+        const fk_paged_shape shape = {rows, q, kv, d, q * d, kv * d, q * d, rows * places, block, rows, places, 0, 0.1f, 0};
         std::vector<int32_t> blocks((size_t)(rows * places)), of_row((size_t)rows), last((size_t)rows, (int32_t)context - 1);
         for (size_t i = 0; i < blocks.size(); i++) blocks[i] = (int32_t)(i * 7 % blocks.size());
         for (size_t i = 0; i < of_row.size(); i++) of_row[i] = (int32_t)i;

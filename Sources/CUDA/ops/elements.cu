@@ -78,6 +78,7 @@ struct fk_adamw_job {
     const float *g;
     int64_t n;
     float b1, b2, c1, c2, keep, rate, spread, eps, scale;
+    int32_t unused = 0;
 };
 
 FK_KERNEL(fk_adamw_elements, fk_adamw_job, 256) {

@@ -48,7 +48,7 @@ FK_KERNEL(fk_pack_bf16, fk_pack_job, 256) {
     });
 }
 
-struct fk_unpack_job { float *out; const float *packed; int64_t k, n, ld; int32_t bf16; };
+struct fk_unpack_job { float *out; const float *packed; int64_t k, n, ld; int32_t bf16, unused = 0; };
 
 FK_KERNEL(fk_unpack_elements, fk_unpack_job, 256) {
     const int64_t here = fk_block() * 256 + fk_thread(), n = here / job.k, k = here % job.k;
@@ -240,10 +240,10 @@ struct fk_gemm_bf16_job {
     int32_t *trouble;
     int64_t m, k, n, lda, ldb, ldo;
     int64_t groups, b_group, out_group;
-    int32_t accumulate, rows_are_k, b_whole;  // b_whole: b's rows start at multiples of 16 bytes
+    int32_t accumulate, rows_are_k, b_whole, unused = 0;  // b_whole: b's rows start at multiples of 16 bytes
 };
 
-struct fk_operand { const uint16_t *rows; int64_t count, stride, k; bool whole; };
+struct fk_operand { const uint16_t *rows; int64_t count, stride, k, whole; };
 
 /// Starts the copy of `high` rows by 64 k from (row0, k0). Row r's eighth c of 16 bytes lies at c ^ (r % 8), so that neither these writes nor a matrix's reads meet in a bank.
 template <int threads, int high> FK_FN void fk_fetch_tile(fk_shared<uint16_t> to, const fk_operand &from, int64_t row0, int64_t k0) {

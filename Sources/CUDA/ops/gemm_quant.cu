@@ -7,7 +7,7 @@
 enum { fk_scales = 64 };
 FK_FN int64_t fk_quant_block(int32_t quant) { return fk_scales + (quant == FK_Q8 ? 1024 : 512); }
 
-struct fk_quant_pack_job { uint8_t *packed; const float *src; float *out; int64_t k, n, ld; int32_t quant; };
+struct fk_quant_pack_job { uint8_t *packed; const float *src; float *out; int64_t k, n, ld; int32_t quant, unused = 0; };
 
 /// Nearest, ties to even, by the float that has no bits below the point.
 FK_FN int32_t fk_quant_round(float x) { return (int32_t)((x + 12582912.0f) - 12582912.0f); }
@@ -63,7 +63,7 @@ struct fk_quant_job {
     int8_t *codes;   // [m][32 blocks]
     float *scales;   // [m][blocks]
     int64_t m, k, n, ldx, ldo, blocks;
-    int32_t whole;   // packed starts at a multiple of 16 bytes
+    int32_t whole, unused = 0;  // packed starts at a multiple of 16 bytes
 };
 
 /// A warp a row and block of x.
@@ -92,6 +92,7 @@ template <int quant> FK_FN void fk_quant_few_block(const fk_quant_job &job) {
     fk_arena arena;
     const auto sums = arena.take<float2>(rows * fk_quant_round_blocks * 32);
     float sum = 0.0f;
+    if (job.blocks == 0) fk_begin();
     for (int64_t b0 = 0; b0 < job.blocks; b0 += fk_quant_round_blocks) {
         uint32_t w[4][8];
         float d[4] = {};
@@ -113,6 +114,8 @@ template <int quant> FK_FN void fk_quant_few_block(const fk_quant_job &job) {
             if (quant == FK_Q4)
                 for (int i = 0; i < 4; i++) w[part][i + 4] = fk_nibbles(w[part][i] >> 4), w[part][i] = fk_nibbles(w[part][i]);
         }
+        // The kernel before this one rounds the rows and writes nothing else, so the first weights need not wait for it.
+        if (b0 == 0) fk_begin();
         fk_sync();  // the last round's sums were added
 #pragma unroll
         for (int part = 0; part < 4; part++) {
@@ -136,8 +139,8 @@ template <int quant> FK_FN void fk_quant_few_block(const fk_quant_job &job) {
     }
     if (fk_warp() < rows && column < job.n) job.out[(row0 + fk_warp()) * job.ldo + column] = sum;
 }
-FK_KERNEL(fk_quant_few_q8, fk_quant_job, 256) { fk_quant_few_block<FK_Q8>(job); }
-FK_KERNEL(fk_quant_few_q4, fk_quant_job, 256) { fk_quant_few_block<FK_Q4>(job); }
+FK_KERNEL_EARLY(fk_quant_few_q8, fk_quant_job, 256) { fk_quant_few_block<FK_Q8>(job); }
+FK_KERNEL_EARLY(fk_quant_few_q4, fk_quant_job, 256) { fk_quant_few_block<FK_Q4>(job); }
 
 /// Sixty-four rows and two panels, a warp 32 by 32: a tensor core's step is a block of k, exact.
 template <int quant> FK_FN void fk_quant_many_block(const fk_quant_job &job) {

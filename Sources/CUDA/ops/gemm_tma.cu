@@ -9,7 +9,7 @@ struct fk_tma_job {
     float *out;
     int64_t m, k, n, ldo;
     int64_t pairs, across, group;  // pairs of row tiles, column tiles, pairs taken together so that an L2 holds their operands
-    int32_t accumulate;
+    int32_t accumulate, unused[15] = {};
 };
 
 // -- many rows ------------------------------------------------------------------------------------------------------------------------------
@@ -171,43 +171,58 @@ template <int N> FK_FN void fk_gemm_tma_block(const fk_tma_job &job) {
     // Neither block leaves while the other may still hand it tiles or arrive at its barriers.
     fk_cluster_sync();
 }
-extern "C" __global__ void __cluster_dims__(2, 1, 1) __launch_bounds__(384, 1) fk_gemm_tma_256(const __grid_constant__ fk_tma_job job) { fk_gemm_tma_block<256>(job); }
-extern "C" __global__ void __cluster_dims__(2, 1, 1) __launch_bounds__(384, 1) fk_gemm_tma_128(const __grid_constant__ fk_tma_job job) { fk_gemm_tma_block<128>(job); }
+extern "C" __global__ void __cluster_dims__(2, 1, 1) __launch_bounds__(384, 1) fk_gemm_tma_256(const __grid_constant__ fk_tma_job job) { fk_begin(), fk_gemm_tma_block<256>(job); }
+extern "C" __global__ void __cluster_dims__(2, 1, 1) __launch_bounds__(384, 1) fk_gemm_tma_128(const __grid_constant__ fk_tma_job job) { fk_begin(), fk_gemm_tma_block<128>(job); }
 #endif
 
 // -- few rows -------------------------------------------------------------------------------------------------------------------------------
-// Up to 64 rows read every weight once, and memory sets the pace: one warp keeps many tiles of 32 columns under way, four multiply 8 columns each.
+// Up to 64 rows read every weight once, and memory sets the pace: one warp keeps many tiles of columns under way, the others multiply 8 columns each.
+// Four of those make blocks of 32 columns; two, of 16, where there would be fewer blocks than multiprocessors.
 
-constexpr int fk_few_columns = 32;
-template <int MT> struct fk_few_sizes { static constexpr int a_bytes = MT * 16 * fk_tma_deep * 2, b_bytes = fk_few_columns * fk_tma_deep * 2, stages = MT == 1 ? 16 : MT == 2 ? 12 : 8; };
+template <int MT, int workers> struct fk_few_sizes {
+    static constexpr int columns = 8 * workers, a_bytes = MT * 16 * fk_tma_deep * 2, b_bytes = columns * fk_tma_deep * 2, stages = MT <= 2 ? 12 : 8;
+};
 
 #if !FK_DEVICE_PASS || __CUDA_ARCH__ >= 900
-template <int MT> FK_FN void fk_gemm_few_block(const fk_tma_job &job) {
-    constexpr int a_count = fk_few_sizes<MT>::a_bytes / 2, b_count = fk_few_sizes<MT>::b_bytes / 2, stages = fk_few_sizes<MT>::stages;
+template <int MT, int workers> FK_FN void fk_gemm_few_block(const fk_tma_job &job) {
+    using sizes = fk_few_sizes<MT, workers>;
+    constexpr int a_count = sizes::a_bytes / 2, b_count = sizes::b_bytes / 2, stages = sizes::stages;
     fk_arena arena;
     const auto at = arena.take<uint16_t>(stages * a_count), bt = arena.take<uint16_t>(stages * b_count);
     const auto full = arena.take<uint64_t>(stages), empty = arena.take<uint64_t>(stages);
-    const int64_t column0 = fk_block() * fk_few_columns;
+    const int64_t column0 = fk_block() * sizes::columns;
     const int32_t steps = (int32_t)fk_ceil(job.k, fk_tma_deep);
     if (fk_thread() == 0) {
         for (int s = 0; s < stages; s++) {
             fk_barrier_init(full + s, 1);
-            fk_barrier_init(empty + s, 4);
+            fk_barrier_init(empty + s, workers);
         }
         fk_barrier_publish();
     }
     fk_sync();
-    if (fk_warp() == 4) {
-        if (fk_lane()) return;
-        for (int32_t step = 0; step < steps; step++) {
+    if (fk_warp() == workers) {
+        if (fk_lane()) {
+            fk_begin();
+            return;
+        }
+        // The kernel before this one rounds the rows and writes nothing else, so the weights need not wait for it.
+        const int32_t early = (int32_t)fk_min(stages, steps);
+        for (int32_t step = 0; step < early; step++) {
+            fk_barrier_expect(full + step, sizes::a_bytes + sizes::b_bytes);
+            fk_fetch_box(bt + step * b_count, job.b, column0, step * fk_tma_deep, full + step);
+        }
+        fk_begin();
+        for (int32_t step = 0; step < early; step++) fk_fetch_box(at + step * a_count, job.a, 0, step * fk_tma_deep, full + step);
+        for (int32_t step = early; step < steps; step++) {
             const int s = step % stages;
             fk_barrier_wait(empty + s, (step / stages & 1) ^ 1);
-            fk_barrier_expect(full + s, fk_few_sizes<MT>::a_bytes + fk_few_sizes<MT>::b_bytes);
+            fk_barrier_expect(full + s, sizes::a_bytes + sizes::b_bytes);
             fk_fetch_box(bt + s * b_count, job.b, column0, step * fk_tma_deep, full + s);
             fk_fetch_box(at + s * a_count, job.a, 0, step * fk_tma_deep, full + s);
         }
         return;
     }
+    fk_begin();
     const int lane = fk_lane();
     const int64_t column = column0 + 8 * fk_warp() + 2 * (lane & 3);
     float d[MT][4];
@@ -216,25 +231,39 @@ template <int MT> FK_FN void fk_gemm_few_block(const fk_tma_job &job) {
             const int64_t r = 16 * i + lane / 4 + e / 2 * 8, c = column + e % 2;
             d[i][e] = job.accumulate && r < job.m && c < job.n ? job.out[r * job.ldo + c] : 0.0f;
         }
-    for (int32_t step = 0; step < steps; step++) {
+    // An element's products wait for one another. What the next ones need is read meanwhile.
+    struct { uint32_t a[4][MT][4], b[2][4]; } ready[2];
+    const auto read = [&](int32_t step, auto &to) {
         const int s = step % stages, row = 8 * fk_warp() + lane % 8;
         const auto ax = at + s * a_count, bx = bt + s * b_count;
         fk_barrier_wait(full + s, step / stages & 1);
-        uint32_t b[2][4];
-        for (int half = 0; half < 2; half++) fk_ldmatrix(b[half], bx + (row * 64 + (((4 * half + lane / 8) ^ (row & 7)) * 8)));
 #pragma unroll
-        for (int part = 0; part < 4; part++) {
-            const uint32_t two[2] = {b[part / 2][part % 2 * 2], b[part / 2][part % 2 * 2 + 1]};
+        for (int half = 0; half < 2; half++) fk_ldmatrix(to.b[half], bx + (row * 64 + (((4 * half + lane / 8) ^ (row & 7)) * 8)));
+#pragma unroll
+        for (int part = 0; part < 4; part++)
 #pragma unroll
             for (int i = 0; i < MT; i++) {
                 const int r = 16 * i + lane % 16, c = 2 * part + lane / 16;
-                uint32_t a[4];
-                fk_ldmatrix(a, ax + (r * 64 + ((c ^ (r & 7)) * 8)));
-                fk_mma_bf16(d[i], a, two);
+                fk_ldmatrix(to.a[part][i], ax + (r * 64 + ((c ^ (r & 7)) * 8)));
             }
+    };
+    const auto multiply = [&](int32_t step, const auto &from) {
+#pragma unroll
+        for (int part = 0; part < 4; part++) {
+            const uint32_t two[2] = {from.b[part / 2][part % 2 * 2], from.b[part / 2][part % 2 * 2 + 1]};
+#pragma unroll
+            for (int i = 0; i < MT; i++) fk_mma_bf16(d[i], from.a[part][i], two);
         }
         fk_sync_warp();
-        if (lane == 0) fk_barrier_arrive(empty + s);
+        if (lane == 0) fk_barrier_arrive(empty + step % stages);
+    };
+    read(0, ready[0]);
+    for (int32_t step = 0; step < steps; step += 2) {
+        if (step + 1 < steps) read(step + 1, ready[1]);
+        multiply(step, ready[0]);
+        if (step + 1 == steps) break;
+        if (step + 2 < steps) read(step + 2, ready[0]);
+        multiply(step + 1, ready[1]);
     }
     for (int i = 0; i < MT; i++)
         for (int e = 0; e < 4; e++) {
@@ -243,31 +272,34 @@ template <int MT> FK_FN void fk_gemm_few_block(const fk_tma_job &job) {
         }
 }
 #else
-template <int MT> FK_FN void fk_gemm_few_block(const fk_tma_job &) {}
+template <int MT, int workers> FK_FN void fk_gemm_few_block(const fk_tma_job &) {}
 #endif
-FK_KERNEL(fk_gemm_few_16, fk_tma_job, 160) { fk_gemm_few_block<1>(job); }
-FK_KERNEL(fk_gemm_few_32, fk_tma_job, 160) { fk_gemm_few_block<2>(job); }
-FK_KERNEL(fk_gemm_few_64, fk_tma_job, 160) { fk_gemm_few_block<4>(job); }
+FK_KERNEL_EARLY(fk_gemm_few_16, fk_tma_job, 160) { fk_gemm_few_block<1, 4>(job); }
+FK_KERNEL_EARLY(fk_gemm_few_16_narrow, fk_tma_job, 96) { fk_gemm_few_block<1, 2>(job); }
+FK_KERNEL_EARLY(fk_gemm_few_32, fk_tma_job, 160) { fk_gemm_few_block<2, 4>(job); }
+FK_KERNEL_EARLY(fk_gemm_few_64, fk_tma_job, 160) { fk_gemm_few_block<4, 4>(job); }
 
 #if !FK_DEVICE_PASS
 static fk_kernel fk_gemm_tma_256 = {"fk_gemm_tma_256", 384, nullptr, nullptr, 0}, fk_gemm_tma_128 = {"fk_gemm_tma_128", 384, nullptr, nullptr, 0};
 
-template <int MT> static fk_status fk_launch_few(fk_tma_job &job, fk_kernel &kernel, const uint16_t *a, const uint16_t *b, int64_t lda, int64_t ldb, fk_stream s) {
+template <int MT, int workers> static fk_status fk_launch_few(fk_tma_job &job, fk_kernel &kernel, const uint16_t *a, const uint16_t *b, int64_t lda, int64_t ldb, fk_stream s) {
+    using sizes = fk_few_sizes<MT, workers>;
     fk_status status = fk_map_rows(&job.a, a, job.m, job.k, lda, 16 * MT, fk_tma_deep);
-    if (status == FK_OK) status = fk_map_rows(&job.b, b, job.n, job.k, ldb, fk_few_columns, fk_tma_deep);
-    const size_t shared = fk_few_sizes<MT>::stages * (fk_few_sizes<MT>::a_bytes + fk_few_sizes<MT>::b_bytes + 16);
-    return status == FK_OK ? fk_launch(s, kernel, fk_ceil(job.n, fk_few_columns), 1, shared, job) : status;
+    if (status == FK_OK) status = fk_map_rows(&job.b, b, job.n, job.k, ldb, sizes::columns, fk_tma_deep);
+    const size_t shared = sizes::stages * (sizes::a_bytes + sizes::b_bytes + 16);
+    return status == FK_OK ? fk_launch(s, kernel, fk_ceil(job.n, sizes::columns), 1, shared, job) : status;
 }
 
-/// out[m,n] (+)= a·bᵀ, a [m, k] and b [n, k] of bfloat16, rows lda and ldb apart. FK_UNSUPPORTED where the units are missing or cannot read the rows.
+/// out[m,n] (+)= a·bᵀ, a [m, k] and b [n, k] of bfloat16, rows lda and ldb apart; the launch before this one did not write b. FK_UNSUPPORTED where the units are missing or cannot read the rows.
 static fk_status fk_gemm_tma(float *out, const uint16_t *a, const uint16_t *b, int64_t m, int64_t k, int64_t n, int64_t lda, int64_t ldb, int64_t ldo, int32_t accumulate, fk_stream s) {
     if (!fk_has_engine(s) || k < 1 || lda % 8 || ldb % 8 || ((uintptr_t)a | (uintptr_t)b) % 16 || m > 0x7fffffff || n > 0x7fffffff || k > 0x7fffffff) return FK_UNSUPPORTED;
     fk_tma_job job = {};
     job.out = out;
     job.m = m, job.k = k, job.n = n, job.ldo = ldo, job.accumulate = accumulate;
-    if (m <= 16) return fk_launch_few<1>(job, fk_gemm_few_16, a, b, lda, ldb, s);
-    if (m <= 32) return fk_launch_few<2>(job, fk_gemm_few_32, a, b, lda, ldb, s);
-    if (m <= 64) return fk_launch_few<4>(job, fk_gemm_few_64, a, b, lda, ldb, s);
+    if (m <= 16 && fk_ceil(n, 32) < fk_processors(s)) return fk_launch_few<1, 2>(job, fk_gemm_few_16_narrow, a, b, lda, ldb, s);
+    if (m <= 16) return fk_launch_few<1, 4>(job, fk_gemm_few_16, a, b, lda, ldb, s);
+    if (m <= 32) return fk_launch_few<2, 4>(job, fk_gemm_few_32, a, b, lda, ldb, s);
+    if (m <= 64) return fk_launch_few<4, 4>(job, fk_gemm_few_64, a, b, lda, ldb, s);
     if (fk_major(s) != 9) return FK_UNSUPPORTED;
     // Wide tiles read less; narrow ones keep more processors busy where there are few.
     const bool wide = fk_ceil(m, fk_tma_rows) * fk_ceil(n, 256) >= 2 * fk_processors(s);

@@ -13,7 +13,7 @@ struct fk_paged_job {
     int32_t *trouble;
     fk_paged_shape a;
     int64_t first_row, chunks;
-    int32_t whole;  // rows of the pools start at multiples of 16 bytes
+    int32_t whole, unused = 0;  // rows of the pools start at multiples of 16 bytes
 };
 
 /// The blocks of row t's sequence, or NULL where it has none for that position.
@@ -48,7 +48,7 @@ FK_KERNEL(fk_paged_rows, fk_paged_store_job, 128) {
 FK_KERNEL(fk_paged_parts, fk_paged_job, 128) {
     const fk_paged_shape &a = job.a;
     fk_arena arena;
-    const auto query = arena.take<float>(fk_paged_heads * 256), scores = arena.take<float>(fk_paged_heads * fk_paged_chunk), room = arena.take<float>(4);
+    const auto query = arena.take<float>(fk_paged_heads * 256), scores = arena.take<float>(fk_paged_heads * fk_paged_chunk);
     const auto places = arena.take<int64_t>(fk_paged_chunk);
     const int64_t chunk = fk_block() % job.chunks, kv = fk_block() / job.chunks % a.kv_heads, row = fk_block() / job.chunks / a.kv_heads, t = job.first_row + row;
     const int64_t d = a.head_dim, group = a.q_heads / a.kv_heads, last = job.position[t], p0 = chunk * fk_paged_chunk;
@@ -64,75 +64,93 @@ FK_KERNEL(fk_paged_parts, fk_paged_job, 128) {
         places[i] = (((there ? block : 0) * a.block_size + p % a.block_size) * a.kv_heads + kv) * d;
     }
     const int lane = fk_thread() % 8;  // of the eight threads that share a key
+    // Threads that have no column of their own share the positions of one: how many do depends on d alone.
+    const int wide = d <= 32 ? 32 : d <= 64 ? 64 : 128, shares = 128 / wide, share = fk_thread() / wide, column = fk_thread() % wide;
     for (int64_t h0 = kv * group; h0 < (kv + 1) * group; h0 += fk_paged_heads) {
         const int heads = (int)fk_min(fk_paged_heads, (kv + 1) * group - h0);
         fk_sync();
         for (int i = fk_thread(); i < heads * 256; i += 128) query[i] = i % 256 < d ? job.q[t * a.q_stride + (h0 + i / 256) * d + i % 256] * a.scale : 0.0f;
         fk_sync();
-        // All threads go through the loop together: the sums below are a warp's.
-        for (int i0 = 0; i0 < count; i0 += 16) {
-            const int i = i0 + fk_thread() / 8;
-            const bool here = i < count && p0 + i >= first;
-            const float *key = here ? job.k + (int64_t)places[i] : job.k;
-            float dot[fk_paged_heads] = {};
+        // All threads go through the loop together, two keys each: the sums below are a warp's.
+        for (int i0 = 0; i0 < count; i0 += 32) {
+            const int i[2] = {i0 + fk_thread() / 8, i0 + 16 + fk_thread() / 8};
+            const bool here[2] = {i[0] < count && p0 + i[0] >= first, i[1] < count && p0 + i[1] >= first};
+            const float *key[2] = {here[0] ? job.k + (int64_t)places[i[0]] : job.k, here[1] ? job.k + (int64_t)places[i[1]] : job.k};
+            float dot[2][fk_paged_heads] = {};
+#pragma unroll 2
             for (int e = 4 * lane; e < d; e += 32) {
-                float k[4] = {};
-                if (here && job.whole) {
-                    const float4 four = *(const float4 *)(key + e);
-                    k[0] = four.x, k[1] = four.y, k[2] = four.z, k[3] = four.w;
-                } else if (here) {
-                    for (int j = 0; j < 4; j++) k[j] = e + j < d ? key[e + j] : 0.0f;
+                float k[2][4] = {};
+#pragma unroll
+                for (int two = 0; two < 2; two++) {
+                    if (here[two] && job.whole) {
+                        const float4 four = *(const float4 *)(key[two] + e);
+                        k[two][0] = four.x, k[two][1] = four.y, k[two][2] = four.z, k[two][3] = four.w;
+                    } else if (here[two]) {
+                        for (int j = 0; j < 4; j++) k[two][j] = e + j < d ? key[two][e + j] : 0.0f;
+                    }
                 }
 #pragma unroll
                 for (int h = 0; h < fk_paged_heads; h++)
                     if (h < heads) {
                         const float4 x = fk_as<float4>(query + (h * 256 + e))[0];
-                        dot[h] = fk_fma(x.w, k[3], fk_fma(x.z, k[2], fk_fma(x.y, k[1], fk_fma(x.x, k[0], dot[h]))));
+#pragma unroll
+                        for (int two = 0; two < 2; two++)
+                            dot[two][h] = fk_fma(x.w, k[two][3], fk_fma(x.z, k[two][2], fk_fma(x.y, k[two][1], fk_fma(x.x, k[two][0], dot[two][h]))));
                     }
             }
 #pragma unroll
             for (int h = 0; h < fk_paged_heads; h++)
-                if (h < heads) {
-                    for (int mask = 4; mask; mask >>= 1) dot[h] = dot[h] + fk_shuffle_xor(dot[h], mask);
-                    if (lane == 0 && i < count) scores[h * fk_paged_chunk + i] = here ? dot[h] : -INFINITY;
-                }
+                if (h < heads)
+#pragma unroll
+                    for (int two = 0; two < 2; two++) {
+                        for (int mask = 4; mask; mask >>= 1) dot[two][h] = dot[two][h] + fk_shuffle_xor(dot[two][h], mask);
+                        if (lane == 0 && i[two] < count) scores[h * fk_paged_chunk + i[two]] = here[two] ? dot[two][h] : -INFINITY;
+                    }
         }
         fk_sync();
-        float largest[fk_paged_heads], total[fk_paged_heads];
-#pragma unroll
-        for (int h = 0; h < fk_paged_heads; h++) {
-            if (h >= heads) continue;
+        // A warp a head.
+        for (int h = fk_warp(); h < heads; h += 4) {
             float top = -INFINITY, sum = 0.0f;
-            for (int i = fk_thread(); i < count; i += 128) top = fmaxf(top, scores[h * fk_paged_chunk + i]);
-            top = fk_block_max(top, room);
-            for (int i = fk_thread(); i < count; i += 128) {
+            for (int i = fk_lane(); i < count; i += 32) top = fmaxf(top, scores[h * fk_paged_chunk + i]);
+            top = fk_warp_max(top);
+            for (int i = fk_lane(); i < count; i += 32) {
                 const float p = fk_exp(scores[h * fk_paged_chunk + i] - top);
                 scores[h * fk_paged_chunk + i] = p;
                 sum = sum + p;
             }
-            largest[h] = top, total[h] = fk_block_sum(sum, room);
+            sum = fk_warp_sum(sum);
+            if (fk_lane() == 0) {
+                float *part = job.parts + ((row * a.q_heads + h0 + h) * job.chunks + chunk) * (d + 2);
+                part[0] = top, part[1] = sum;
+            }
         }
         fk_sync();
-        for (int e = fk_thread(); e < d; e += 128) {
+        for (int64_t e = column; e < fk_ceil(d, wide) * wide; e += wide) {
             float sum[fk_paged_heads] = {};
-#pragma unroll 4
-            for (int i = 0; i < count; i++) {
-                const float v = job.v[(int64_t)places[i] + e];
+            if (e < d) {
+#pragma unroll 8
+                for (int i = share; i < count; i += shares) {
+                    const float v = job.v[(int64_t)places[i] + e];
+#pragma unroll
+                    for (int h = 0; h < fk_paged_heads; h++)
+                        if (h < heads) sum[h] = fk_fma(scores[h * fk_paged_chunk + i], v, sum[h]);
+                }
+            }
+            if (shares > 1) {
+                // The queries are done with; their room is eight times 256.
 #pragma unroll
                 for (int h = 0; h < fk_paged_heads; h++)
-                    if (h < heads) sum[h] = fk_fma(scores[h * fk_paged_chunk + i], v, sum[h]);
+                    if (h < heads) query[h * 128 + fk_thread()] = sum[h];
+                fk_sync();
+#pragma unroll
+                for (int h = 0; h < fk_paged_heads; h++)
+                    if (h < heads && share == 0)
+                        for (int other = 1; other < shares; other++) sum[h] = sum[h] + (float)query[h * 128 + other * wide + column];
             }
 #pragma unroll
             for (int h = 0; h < fk_paged_heads; h++)
-                if (h < heads) job.parts[((row * a.q_heads + h0 + h) * job.chunks + chunk) * (d + 2) + 2 + e] = sum[h];
+                if (h < heads && share == 0 && e < d) job.parts[((row * a.q_heads + h0 + h) * job.chunks + chunk) * (d + 2) + 2 + e] = sum[h];
         }
-        if (fk_thread() == 0)
-#pragma unroll
-            for (int h = 0; h < fk_paged_heads; h++)
-                if (h < heads) {
-                    float *part = job.parts + ((row * a.q_heads + h0 + h) * job.chunks + chunk) * (d + 2);
-                    part[0] = largest[h], part[1] = total[h];
-                }
     }
 }
 
@@ -183,7 +201,7 @@ static fk_status fk_paged_attn_cuda(float *out, const float *q, const float *kpo
     job.parts = (float *)parts;
     for (job.first_row = 0; status == FK_OK && job.first_row < a->tokens; job.first_row += rows) {
         const int64_t some = fk_min(rows, a->tokens - job.first_row);
-        const size_t shared = (fk_paged_heads * 256 + fk_paged_heads * fk_paged_chunk + 4) * 4 + fk_paged_chunk * 8;
+        const size_t shared = (fk_paged_heads * 256 + fk_paged_heads * fk_paged_chunk) * 4 + fk_paged_chunk * 8;
         status = fk_launch(s, fk_paged_parts, some * a->kv_heads * job.chunks, 1, shared, job);
         if (status == FK_OK) status = fk_launch(s, fk_paged_whole, some * a->q_heads, 1, 0, job);
     }

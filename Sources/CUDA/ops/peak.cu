@@ -1,6 +1,6 @@
 // What a share is a share of: multiply-adds from registers and shared memory alone, and bytes read from memory.
 
-struct fk_peak_job { float *out; int32_t rounds; };
+struct fk_peak_job { float *out; int32_t rounds, unused = 0; };
 
 /// Sixteen chains of fused multiply-adds a thread.
 FK_KERNEL(fk_peak_f32, fk_peak_job, 256) {

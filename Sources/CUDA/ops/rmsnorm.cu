@@ -7,22 +7,65 @@ struct fk_rmsnorm_job {
     const float *x, *add, *w;
     int64_t n, d;
     float eps;
+    int32_t whole;  // every row of every matrix starts at a multiple of 16 bytes
 };
 
-/// Row r by the threads first, first + step, …; `total` sums over all of them.
-template <class Total> FK_FN void fk_rmsnorm_row(const fk_rmsnorm_job &job, int64_t r, int first, int step, Total total) {
-    const float *x = job.x + r * job.d, *add = job.add ? job.add + r * job.d : nullptr;
-    float *sum = job.sum ? job.sum + r * job.d : nullptr;
-    float squares = 0.0f;
-    for (int64_t i = first; i < job.d; i += step) {
-        const float value = add ? x[i] + add[i] : x[i];
-        if (sum) sum[i] = value;
-        squares = fk_fma(value, value, squares);
+/// Four elements from i on of a row of d; 0 behind its end.
+FK_FN float4 fk_norm_four(const float *row, int32_t i, int32_t d, bool whole) {
+    if (whole && i + 4 <= d) return *(const float4 *)(row + i);
+    return make_float4(i < d ? row[i] : 0.0f, i + 1 < d ? row[i + 1] : 0.0f, i + 2 < d ? row[i + 2] : 0.0f, i + 3 < d ? row[i + 3] : 0.0f);
+}
+FK_FN void fk_norm_put(float *row, int32_t i, int32_t d, bool whole, float4 x) {
+    if (whole && i + 4 <= d) {
+        *(float4 *)(row + i) = x;
+        return;
     }
+    if (i < d) row[i] = x.x;
+    if (i + 1 < d) row[i + 1] = x.y;
+    if (i + 2 < d) row[i + 2] = x.z;
+    if (i + 3 < d) row[i + 3] = x.w;
+}
+
+/// Fours of a row that a thread keeps in registers, so that all its reads are under way at once.
+enum { fk_rmsnorm_fours = 8 };
+
+/// Row r by the threads first, first + step, …, four elements at a time; `total` sums over all of them.
+template <class Total> FK_FN void fk_rmsnorm_row(const fk_rmsnorm_job &job, int64_t r, int32_t first, int32_t step, Total total) {
+    const float *x = job.x + r * job.d, *add = job.add ? job.add + r * job.d : nullptr;
+    float *sum = job.sum ? job.sum + r * job.d : nullptr, *out = job.out + r * job.d;
+    const int32_t d = (int32_t)job.d, near = 4 * step * fk_rmsnorm_fours;
+    const bool whole = job.whole;
+    float squares = 0.0f;
+    float4 kept[fk_rmsnorm_fours];
+    const auto read = [&](int32_t i) {
+        float4 value = fk_norm_four(x, i, d, whole);
+        if (add) {
+            const float4 more = fk_norm_four(add, i, d, whole);
+            value.x = value.x + more.x, value.y = value.y + more.y, value.z = value.z + more.z, value.w = value.w + more.w;
+        }
+        return value;
+    };
+    const auto count = [&](int32_t i, float4 value) {
+        if (sum) fk_norm_put(sum, i, d, whole, value);
+        squares = fk_fma(value.w, value.w, fk_fma(value.z, value.z, fk_fma(value.y, value.y, fk_fma(value.x, value.x, squares))));
+    };
+#pragma unroll
+    for (int part = 0; part < fk_rmsnorm_fours; part++)
+        if (4 * (first + part * step) < d) kept[part] = read(4 * (first + part * step));
+#pragma unroll
+    for (int part = 0; part < fk_rmsnorm_fours; part++)
+        if (4 * (first + part * step) < d) count(4 * (first + part * step), kept[part]);
+    for (int32_t i = 4 * first + near; i < d; i += 4 * step) count(i, read(i));
     const float scale = 1.0f / sqrtf(total(squares) / (float)job.d + job.eps);
-    // A thread reads what it wrote itself: no barrier stands between.
-    const float *from = sum ? sum : x;
-    for (int64_t i = first; i < job.d; i += step) job.out[r * job.d + i] = from[i] * scale * job.w[i];
+    const auto write = [&](int32_t i, float4 value) {
+        const float4 w = fk_norm_four(job.w, i, d, whole);
+        fk_norm_put(out, i, d, whole, make_float4(value.x * scale * w.x, value.y * scale * w.y, value.z * scale * w.z, value.w * scale * w.w));
+    };
+#pragma unroll
+    for (int part = 0; part < fk_rmsnorm_fours; part++)
+        if (4 * (first + part * step) < d) write(4 * (first + part * step), kept[part]);
+    // What lies beyond, a thread reads as it wrote it: no barrier stands between.
+    for (int32_t i = 4 * first + near; i < d; i += 4 * step) write(i, fk_norm_four(sum ? sum : x, i, d, whole));
     if (first == 0 && job.rstd) job.rstd[r] = scale;
 }
 
@@ -42,7 +85,7 @@ struct fk_rmsnorm_bwd_job {
     float *dx, *dw, *parts;
     const float *dy, *x, *w, *rstd;
     int64_t n, d;
-    int32_t add_dx;
+    int32_t add_dx, unused = 0;
 };
 
 enum { fk_rmsnorm_kept = 32 };
@@ -120,8 +163,9 @@ FK_KERNEL(fk_rmsnorm_bwd_chunks, fk_rmsnorm_bwd_job, 256) {
 
 #if !FK_DEVICE_PASS
 static fk_status fk_rmsnorm_fwd_cuda(float *out, float *sum, float *rstd, const float *x, const float *add, const float *w, int64_t n, int64_t d, float eps, fk_stream s) {
-    if (n < 0 || d < 1 || (add && !sum)) return FK_BAD_SHAPE;
-    const fk_rmsnorm_job job = {out, sum, rstd, x, add, w, n, d, eps};
+    if (n < 0 || d < 1 || d > 1 << 30 || (add && !sum)) return FK_BAD_SHAPE;
+    const bool whole = d % 4 == 0 && ((uintptr_t)out | (uintptr_t)sum | (uintptr_t)x | (uintptr_t)add | (uintptr_t)w) % 16 == 0;
+    const fk_rmsnorm_job job = {out, sum, rstd, x, add, w, n, d, eps, whole};
     if (d <= 1024) return fk_launch(s, fk_rmsnorm_fwd_warps, fk_ceil(n, 8), 1, 0, job);
     return fk_launch(s, fk_rmsnorm_fwd_blocks, n, 1, 32, job);
 }

@@ -7,6 +7,7 @@ struct fk_rope_job {
     int64_t tokens, heads, half, x_stride;
     int32_t apart, step;  // elements from a pair's first to its second, and from one pair to the next
     float sign;
+    int32_t unused = 0;
 };
 
 /// One pair a thread; the pairs of a token side by side.
