@@ -51,20 +51,21 @@ package struct BatchCursor: Sendable {
     /// - Parameter length: ids in a sequence, T.
     /// - Throws: `.request` when the shard holds no document or the length is not positive.
     package init(_ shard: TokenShard, length: Int, seed: UInt64, control: ControlTokens) throws(Fault) {
-        try self.init(shard, state: State(seed: seed, epoch: 0, taken: 0, length: length, shard: BatchCursor.digest(shard)), control: control)
+        try self.init(shard, state: State(seed: seed, epoch: 0, taken: 0, length: length, shard: BatchCursor.digest(shard)), control: (control.begin, control.end))
     }
 
+    /// Goes on from there.
     /// - Throws: `.environment` when the state belongs to another shard.
-    package init(_ shard: TokenShard, resuming state: State, control: ControlTokens) throws(Fault) {
-        guard state.shard == BatchCursor.digest(shard) else {
+    package mutating func resume(at state: State) throws(Fault) {
+        guard state.shard == self.state.shard else {
             throw Fault(
                 .environment, "cursor.shard", "the training state belongs to other data", why: "its token shard has another digest",
                 remedy: "restore the run's own files, or start a new run")
         }
-        try self.init(shard, state: state, control: control)
+        self = try BatchCursor(shard, state: state, control: (begin, end))
     }
 
-    private init(_ shard: TokenShard, state: State, control: ControlTokens) throws(Fault) {
+    private init(_ shard: TokenShard, state: State, control: (begin: Token, end: Token)) throws(Fault) {
         guard shard.documentCount > 0, state.length > 0 else {
             throw Fault(
                 .request, "data.empty", "there is nothing to train on", why: "the data set's training split holds no document",

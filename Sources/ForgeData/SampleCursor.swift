@@ -17,13 +17,14 @@ package struct SampleCursor: Sendable {
         try self.init(shard, state: .init(seed: seed, epoch: 0, taken: 0, length: length, shard: .sha256(shard.encoded())), packs: packs)
     }
 
+    /// Goes on from there.
     /// - Throws: `.environment` when the state belongs to another shard.
-    package init(_ shard: SampleShard, resuming state: BatchCursor.State, packs: Bool) throws(Fault) {
-        guard state.shard == .sha256(shard.encoded()) else {
+    package mutating func resume(at state: BatchCursor.State) throws(Fault) {
+        guard state.shard == self.state.shard else {
             throw Fault(
                 .environment, "cursor.shard", "the training state belongs to other data", why: "its sample shard has another digest", remedy: "restore the run's own files, or start a new run")
         }
-        try self.init(shard, state: state, packs: packs)
+        self = try SampleCursor(shard, state: state, packs: packs)
     }
 
     private init(_ shard: SampleShard, state: BatchCursor.State, packs: Bool) throws(Fault) {

@@ -88,6 +88,9 @@ extension PreferenceLoss {
             }
         }
 
+        /// Weight of the chosen answer's mean negative log-likelihood.
+        package var defaultLikelihood: Double { self == .orpo ? 1 : 0 }
+
         var isNormalised: Bool { self == .sigmoidNorm || self == .ipo || self == .simpo }
     }
 

@@ -81,9 +81,9 @@ package struct PreferenceLoss: Sendable, Hashable {
     }
 
     package var labelSmoothing: Double { options.labelSmoothing ?? kind.defaultLabelSmoothing }
-    package var nll: Double { options.nll ?? (kind == .orpo ? 1 : 0) }
+    package var nll: Double { options.nll ?? kind.defaultLikelihood }
     /// SimPO's γ.
-    var margin: Double { options.margin ?? beta / 2 }
+    package var margin: Double { options.margin ?? beta / 2 }
 
     package func term(chosen: Completion, rejected: Completion, preference: Double? = nil, scores: Scores? = nil) throws(Fault) -> Term {
         try term(Pair(chosen: chosen, rejected: rejected, preference: preference, scores: scores))

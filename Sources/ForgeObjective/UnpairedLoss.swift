@@ -37,7 +37,17 @@ package struct UnpairedLoss: Sendable, Hashable {
         package var undesirable = 0
         package var desirableReward = 0.0
         package var undesirableReward = 0.0
+        /// z, one for a whole step.
         package var baseline = 0.0
+        package init(baseline: Double = 0) { self.baseline = baseline }
+
+        package mutating func add(_ pass: Metrics) {
+            desirable += pass.desirable
+            undesirable += pass.undesirable
+            desirableReward += pass.desirableReward
+            undesirableReward += pass.undesirableReward
+        }
+
         /// Mean reward of desirable answers above that of undesirable ones; nil if a side is empty.
         package var margin: Double? { desirable > 0 && undesirable > 0 ? desirableReward / Double(desirable) - undesirableReward / Double(undesirable) : nil }
     }

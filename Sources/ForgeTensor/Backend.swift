@@ -37,6 +37,9 @@ import Glibc
     /// Results of these levels have the same bits: AVX2 and AVX-512 add in the same order.
     package var family: String { level == .avx2 || level == .avx512 ? "x86-v1" : name }
 
+    /// Whether attention over blocks, which serves, has the bits of the attention that learns.
+    package var servesWithTrainingsBits: Bool { level != .cuda }
+
     /// Opens `libforge-cuda.so`.
     /// - Throws: `.environment` if it is not installed, or does not speak this ABI: everything still works without it.
     package static func cuda(library: String = "libforge-cuda.so") throws(Fault) -> Backend {

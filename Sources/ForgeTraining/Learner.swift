@@ -50,8 +50,8 @@ final class Learner {
         return try Decoder(frozen, adapters: optimiser.parameters, rows: rows, precision: recipe.precision, on: device)
     }
 
-    /// Whether `packed` computes what the training pass computes, to the bit: adapters are merged there, and lie beside their matrices here.
-    var drawsWithTrainingsBits: Bool { frozen == nil }
+    /// Whether `packed` computes what the training pass computes, to the bit: adapters are merged there, and lie beside their matrices here; and not every device attends alike.
+    var drawsWithTrainingsBits: Bool { frozen == nil && device.backend.servesWithTrainingsBits }
 
     /// The model as it is now, as answers are drawn from it.
     func packed() throws(Fault) -> PackedWeights {

@@ -32,6 +32,9 @@ struct Taught {
 /// What the steps of a run learn from, one after the other, and how far they are.
 protocol Lesson {
     var cursor: BatchCursor.State { get }
+    /// Goes on from there.
+    /// - Throws: `.environment` when the state belongs to other data.
+    mutating func resume(at state: BatchCursor.State) throws(Fault)
     /// Adds a step's gradients.
     /// - Parameter number: of the step, from 1, for errors.
     mutating func step(_ learner: Learner, number: Int) throws(Fault) -> Taught
@@ -48,6 +51,7 @@ struct DocumentLesson: Lesson {
     }
 
     var cursor: BatchCursor.State { documents.state }
+    mutating func resume(at state: BatchCursor.State) throws(Fault) { try documents.resume(at: state) }
 
     mutating func step(_ learner: Learner, number: Int) throws(Fault) -> Taught {
         let batch = documents.next(rows: recipe.sequencesPerStep)
@@ -68,6 +72,7 @@ struct SampleLesson: Lesson {
     }
 
     var cursor: BatchCursor.State { samples.state }
+    mutating func resume(at state: BatchCursor.State) throws(Fault) { try samples.resume(at: state) }
 
     mutating func step(_ learner: Learner, number: Int) throws(Fault) -> Taught {
         let units = samples.next(recipe.sequencesPerStep)

@@ -30,6 +30,7 @@ struct PolicyLesson: Lesson {
     }
 
     var cursor: BatchCursor.State { prompts.state }
+    mutating func resume(at state: BatchCursor.State) throws(Fault) { try prompts.resume(at: state) }
 
     mutating func step(_ learner: Learner, number: Int) throws(Fault) -> Taught {
         let units = prompts.next(recipe.sequencesPerStep).map { $0[0] }
@@ -62,7 +63,7 @@ struct PolicyLesson: Lesson {
                     row += sequence.rows
                     let now = logp[drawn].map(Double.init)
                     for (new, old) in zip(now, answers[number].logp) { gap = max(gap, abs(new - Double(old))) }
-                    // Adapters are merged for drawing: what was drawn has the probability that the training pass gives it.
+                    // Where drawing computes otherwise (merged adapters, a GPU), what was drawn has the probability that the training pass gives it.
                     return Rollout(policy: now, old: learner.drawsWithTrainingsBits ? answers[number].logp.map(Double.init) : now, advantage: worth[number])
                 }
                 // Answers that were not drawn from the weights that learn from them would be judged against other odds than they had.

@@ -1,6 +1,7 @@
 import ForgeArtifact
 package import ForgeCore
 package import ForgeData
+import ForgeObjective
 package import ForgeTokenizer
 
 /// Documents of a training split to what a method learns from, one after the other.
@@ -19,7 +20,7 @@ package struct Preparation {
     package init(_ recipe: Recipe, _ start: RunStart, tokenizerFile: Digest) throws(Fault) {
         self.recipe = recipe
         tokens = TokenShard(tokenizer: tokenizerFile)
-        samples = SampleShard(tokenizer: tokenizerFile, form: .single)
+        samples = SampleShard(tokenizer: tokenizerFile, form: recipe.method.form)
         tasks = TaskShard(tokenizer: tokenizerFile)
         encoder = Encoder(start.tokenizer)
         sampleEncoder = SampleEncoder(start.tokenizer, template: try Preparation.template(recipe.chatTemplate ?? start.base?.generation.chatTemplate))
@@ -67,21 +68,34 @@ package struct Preparation {
             return rows
         }
         let sequences = try sampleEncoder.sequences(sample), rows = sequences.map(\.rows).max() ?? 0
+        if case .pair(let pair) = sample { try check(pair, sequences) }
         if rows <= recipe.sequenceLength { for sequence in sequences { samples.append(sequence) } }
         return rows
+    }
+
+    private func check(_ pair: Sample.Pair, _ sequences: [LearntSequence]) throws(Fault) {
+        guard sequences[0].tokens != sequences[1].tokens else {
+            throw Fault(.request, "samples.pair", "a pair teaches nothing", why: "its two answers are the same", remedy: "leave it out, or put the right text in it")
+        }
+        guard case .pairs(let loss) = recipe.preference, loss.kind.needsScores else { return }
+        guard let scores = pair.scores, scores.chosen > scores.rejected else {
+            throw Fault(
+                .request, "samples.pair", "a pair does not say by how much it is better", why: "`\(loss.kind.rawValue)` learns from scores, the chosen answer's the higher",
+                remedy: "add `chosen_score` and `rejected_score`, or choose another loss")
+        }
     }
 
     package consuming func finish() -> TrainingMaterial {
         switch recipe.method {
         case .pretrain: .documents(tokens)
-        case .sft: .samples(samples)
+        case .sft, .dpo, .kto: .samples(samples)
         case .grpo: .tasks(tasks)
         }
     }
 
     private func fitting(_ sample: Sample) throws(Fault) -> Sample {
         switch (recipe.method, sample.form) {
-        case (.sft, .text), (.sft, .conversation), (.sft, .completion), (.grpo, .task): return sample
+        case (.sft, .text), (.sft, .conversation), (.sft, .completion), (.dpo, .pair), (.kto, .labelled), (.grpo, .task): return sample
         default:
             throw Fault(
                 .request, "samples.form", "the samples do not fit the method", why: "`\(recipe.method.rawValue)` does not learn from samples of the form `\(sample.form.rawValue)`",
@@ -110,12 +124,22 @@ package struct Preparation {
     }
 }
 
+extension Recipe.Method {
+    fileprivate var form: SampleShard.Form {
+        switch self {
+        case .pretrain, .sft, .grpo: .single
+        case .dpo: .pairs
+        case .kto: .labelled
+        }
+    }
+}
+
 extension TrainingMaterial {
     /// - Throws: `.environment`: it is our own file, so a malformed one was damaged.
     package init(parsing bytes: [UInt8], for method: Recipe.Method) throws(Fault) {
         switch method {
         case .pretrain: self = .documents(try TokenShard(parsing: bytes))
-        case .sft: self = .samples(try SampleShard(parsing: bytes))
+        case .sft, .dpo, .kto: self = .samples(try SampleShard(parsing: bytes))
         case .grpo: self = .tasks(try TaskShard(parsing: bytes))
         }
     }

@@ -16,6 +16,10 @@ package struct Recipe: Sendable, Hashable {
         case pretrain
         /// What the assistant says in samples.
         case sft
+        /// The better of two answers (direct preference optimisation: Rafailov et al. 2023, arXiv:2305.18290, and its relatives).
+        case dpo
+        /// Answers that are good or bad by themselves (Kahneman-Tversky optimisation: Ethayarajh et al. 2024, arXiv:2402.01306).
+        case kto
         /// Whatever answers to tasks are judged better than others to the same task (group relative policy optimisation: Shao et al. 2024, arXiv:2402.03300).
         case grpo
 
@@ -103,6 +107,8 @@ package struct Recipe: Sendable, Hashable {
     package var adapters: Adapters?
     /// Of a method that learns from samples.
     package var samples: Samples?
+    /// Of a method that learns from judged answers.
+    package var preference: Preference?
     /// Of a method that learns from its own answers.
     package var policy: Policy?
     // training
@@ -134,8 +140,8 @@ package struct Recipe: Sendable, Hashable {
     package var chatTemplate: String?
 
     /// Rows of one pass, at most.
-    var rowsPerPass: Int { (policy == nil ? min(sequencesPerPass, sequencesPerStep) : sequencesPerPass) * sequenceLength }
-    package var tokens: Int { steps * sequencesPerStep * (policy?.group ?? 1) * sequenceLength }
+    var rowsPerPass: Int { (policy == nil ? min(sequencesPerPass, sequencesPerStep) : sequencesPerPass) * (method == .dpo ? 2 : 1) * sequenceLength }
+    package var tokens: Int { steps * sequencesPerStep * (policy?.group ?? (method == .dpo ? 2 : 1)) * sequenceLength }
     /// SHA-256 of the recipe with every default written out.
     package var digest: Digest { .sha256(Array(yaml.utf8)) }
 }
@@ -163,6 +169,7 @@ extension Recipe {
         adapters = try Adapters(&root)
         if adapters != nil, case .architecture = start { throw root.fault("adapters", "are set, and there is no `base` they would lie beside") }
         samples = method.learnsFromSamples ? try Samples(&root) : nil
+        preference = try Preference(&root, for: method)
         policy = method == .grpo ? try Policy(&root) : nil
 
         var training = try root.reader("training")
@@ -177,6 +184,9 @@ extension Recipe {
         if method.learnsFromSamples, !sequenceLength.isMultiple(of: 2) { throw training.fault("sequence_length", "is \(sequenceLength) and must be even for samples") }
         sequencesPerStep = try training.int("sequences_per_step", in: 1...1_000_000)
         sequencesPerPass = try training.optionalInt("sequences_per_pass", in: 1...1_000_000) ?? sequencesPerStep
+        if case .pairs(let loss) = preference, loss.kind.spansBatch, sequencesPerPass < sequencesPerStep {
+            throw training.fault("sequences_per_pass", "is \(sequencesPerPass); `\(loss.kind.rawValue)` compares all \(sequencesPerStep) pairs of a step with each other, in one pass")
+        }
         recompute = try training.optionalBool("recompute") ?? false
         clip = try training.optionalDouble("clip", in: 1e-6...1e9) ?? 1
         checkpointEvery = try training.optionalInt("checkpoint_every", in: 1...100_000_000) ?? 100
@@ -221,7 +231,7 @@ extension Recipe {
         name: \(Recipe.quoted(name))
         seed: \(seed)
 
-        """ + (method == .pretrain ? "" : "method: \(method.rawValue)\n") + startYAML + (adapters?.yaml ?? "") + (samples?.yaml ?? "") + (policy?.yaml ?? "") + """
+        """ + (method == .pretrain ? "" : "method: \(method.rawValue)\n") + startYAML + (adapters?.yaml ?? "") + (samples?.yaml ?? "") + (preference?.yaml ?? "") + (policy?.yaml ?? "") + """
         training:
           steps: \(steps)
           sequence_length: \(sequenceLength)

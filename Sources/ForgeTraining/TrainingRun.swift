@@ -3,6 +3,7 @@ package import ForgeCrypto
 import ForgeData
 package import ForgeModel
 import ForgeNN
+import ForgeObjective
 import ForgeOS
 package import ForgeTensor
 package import ForgeTokenizer
@@ -68,7 +69,8 @@ package final class TrainingRun {
         let learner = try Learner(recipe, config, from: start.base, rows: recipe.rowsPerPass, on: device)
         self.learner = learner
         folder = try CheckpointFolder(stateDirectory, key: key, project: project, store: store)
-        let lesson = try TrainingRun.lesson(recipe, material, start.tokenizer, at: nil), optimiser = learner.optimiser, table = optimiser.parameters.table
+        // Before a checkpoint is read: what preferences are held against is the model as it was at first.
+        let lesson = try TrainingRun.lesson(recipe, material, start.tokenizer, learner), optimiser = learner.optimiser, table = optimiser.parameters.table
         self.lesson = lesson
 
         let (digest, family, shardDigest) = (recipe.digest, backend.family, lesson.cursor.shard)
@@ -89,7 +91,7 @@ package final class TrainingRun {
             targets = header.targets
             resumedFrom = header.step
             savedAt = header.step
-            self.lesson = try TrainingRun.lesson(recipe, material, start.tokenizer, at: header.cursor)
+            try self.lesson.resume(at: header.cursor)
         }
     }
 
@@ -108,19 +110,21 @@ package final class TrainingRun {
         }
     }
 
-    /// - Parameter state: where the lesson goes on; nil at its beginning.
-    private static func lesson(_ recipe: Recipe, _ material: TrainingMaterial, _ tokenizer: Tokenizer, at state: BatchCursor.State?) throws(Fault) -> any Lesson {
-        switch (recipe.method, material) {
-        case (.pretrain, .documents(let shard)):
-            guard let state else { return DocumentLesson(try BatchCursor(shard, length: recipe.sequenceLength, seed: recipe.seed, control: tokenizer.control), recipe) }
-            return DocumentLesson(try BatchCursor(shard, resuming: state, control: tokenizer.control), recipe)
-        case (.sft, .samples(let shard)):
-            let packs = recipe.samples?.packs ?? true
-            guard let state else { return SampleLesson(try SampleCursor(shard, length: recipe.sequenceLength, packs: packs, seed: recipe.seed), recipe) }
-            return SampleLesson(try SampleCursor(shard, resuming: state, packs: packs), recipe)
-        case (.grpo, .tasks(let shard)):
-            guard let state else { return try PolicyLesson(shard, try SampleCursor(shard.prompts, length: recipe.sequenceLength, packs: false, seed: recipe.seed), recipe, tokenizer) }
-            return try PolicyLesson(shard, try SampleCursor(shard.prompts, resuming: state, packs: false), recipe, tokenizer)
+    private static func lesson(_ recipe: Recipe, _ material: TrainingMaterial, _ tokenizer: Tokenizer, _ learner: Learner) throws(Fault) -> any Lesson {
+        func cursor(_ shard: SampleShard, packs: Bool = false) throws(Fault) -> SampleCursor {
+            try SampleCursor(shard, length: recipe.sequenceLength, packs: packs, seed: recipe.seed)
+        }
+        switch (recipe.method, material, recipe.preference) {
+        case (.pretrain, .documents(let shard), _): return DocumentLesson(try BatchCursor(shard, length: recipe.sequenceLength, seed: recipe.seed, control: tokenizer.control), recipe)
+        case (.sft, .samples(let shard), _): return SampleLesson(try cursor(shard, packs: recipe.samples?.packs ?? true), recipe)
+        case (.dpo, .samples(let shard), .pairs(let loss)):
+            let pairs = try cursor(shard)
+            guard loss.kind.needsReference else { return PairLesson(pairs, recipe, loss, nil) }
+            return PairLesson(pairs, recipe, loss, try ReferenceScores(shard.sequences, try learner.evaluator(rows: recipe.rowsPerPass), rows: recipe.rowsPerPass))
+        case (.kto, .samples(let shard), .labelled(let loss)):
+            let answers = try cursor(shard), evaluator = try learner.evaluator(rows: recipe.rowsPerPass)
+            return try LabelledLesson(answers, recipe, loss, try ReferenceScores(shard.sequences, evaluator, rows: recipe.rowsPerPass), evaluator)
+        case (.grpo, .tasks(let shard), _): return try PolicyLesson(shard, try cursor(shard.prompts), recipe, tokenizer)
         default: preconditionFailure("a method learns from its own kind of material")
         }
     }

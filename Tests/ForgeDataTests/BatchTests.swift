@@ -68,7 +68,8 @@ import Testing
         var whole = try BatchCursor(shard, length: 6, seed: 99, control: control)
         for _ in 0..<taken { _ = whole.next(rows: 2) }
         let stored = try JSONEncoder().encode(whole.state)
-        var resumed = try BatchCursor(shard, resuming: JSONDecoder().decode(BatchCursor.State.self, from: stored), control: control)
+        var resumed = try BatchCursor(shard, length: 6, seed: 99, control: control)
+        try resumed.resume(at: JSONDecoder().decode(BatchCursor.State.self, from: stored))
         for _ in 0..<30 { #expect(whole.next(rows: 3) == resumed.next(rows: 3)) }
         #expect(whole.state == resumed.state)
         #expect(whole.state.epoch > 0)
@@ -82,7 +83,8 @@ import Testing
         #expect(a.next(rows: a.sequencesPerEpoch) != first)
         #expect(b.next(rows: b.sequencesPerEpoch) != first)
         let state = a.state
-        #expect(throws: Fault.self) { try BatchCursor(shard(21), resuming: state, control: control) }
+        var other = try BatchCursor(shard(21), length: 16, seed: 1, control: control)
+        #expect(throws: Fault.self) { try other.resume(at: state) }
         #expect(throws: Fault.self) { try BatchCursor(TokenShard(tokenizer: .sha256("t")), length: 4, seed: 1, control: control) }
     }
 

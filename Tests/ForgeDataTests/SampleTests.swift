@@ -146,10 +146,13 @@ struct SampleTests {
         var seen: [[Int]] = []
         for _ in 0..<7 {
             seen += parts.next(count / 3 + 1)
-            parts = try SampleCursor(shard, resuming: parts.state, packs: true)
+            let state = parts.state
+            parts = try SampleCursor(shard, length: 16, packs: true, seed: 4)
+            try parts.resume(at: state)
         }
         #expect(seen == whole.next(seen.count))
-        #expect { try SampleCursor(self.shard([3]), resuming: parts.state, packs: true) } throws: { ($0 as? Fault)?.code == "cursor.shard" }
+        var few = try SampleCursor(self.shard([3]), length: 16, packs: true, seed: 4)
+        #expect { try few.resume(at: parts.state) } throws: { ($0 as? Fault)?.code == "cursor.shard" }
         #expect { try SampleCursor(shard, length: 8, packs: true, seed: 1) } throws: { ($0 as? Fault)?.code == "train.too_long" }
     }
 }

@@ -541,7 +541,7 @@ static std::vector<float> product(int64_t rows, int64_t m, int64_t k, int64_t n,
 static void promises() {
     begin("a row alone, among others, in parts");
     for (const int32_t bf16 : {0, FK_BF16})
-        for (const int64_t k : {264, 135}) {
+        for (const int64_t k : {264, 135, 320}) {
             const int64_t n = 200, most = quick ? 150 : 600;
             for (const int64_t m : {1, 16, 20, 50, 150}) same(bf16 ? "bfloat16 among others" : "float32 among others", product(1, m, k, n, bf16, 0), product(1, most, k, n, bf16, 0));
             same("again", product(40, 40, k, n, bf16, 0), product(40, 40, k, n, bf16, 0));

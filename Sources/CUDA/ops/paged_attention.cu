@@ -69,7 +69,10 @@ FK_KERNEL(fk_paged_parts, fk_paged_job, 128) {
     for (int64_t h0 = kv * group; h0 < (kv + 1) * group; h0 += fk_paged_heads) {
         const int heads = (int)fk_min(fk_paged_heads, (kv + 1) * group - h0);
         fk_sync();
-        for (int i = fk_thread(); i < heads * 256; i += 128) query[i] = i % 256 < d ? job.q[t * a.q_stride + (h0 + i / 256) * d + i % 256] * a.scale : 0.0f;
+        // A warp a head, and up to the whole fours that are read below.
+        for (int h = fk_warp(); h < heads; h += 4)
+#pragma unroll 4
+            for (int e = fk_lane(); e < fk_ceil(d, 4) * 4; e += 32) query[h * 256 + e] = e < d ? job.q[t * a.q_stride + (h0 + h) * d + e] * a.scale : 0.0f;
         fk_sync();
         // All threads go through the loop together, two keys each: the sums below are a warp's.
         for (int i0 = 0; i0 < count; i0 += 32) {
