@@ -236,10 +236,11 @@ extension RunWatcher {
 
 struct Eval: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Score a model in bits per byte on documents it never saw, against a byte-level 5-gram model.",
+        abstract: "Score a model on what it never saw: documents in bits per byte, against a byte-level 5-gram model; tasks by what its answers earn.",
         discussion: """
             forge eval policies@1
-            The report is signed into the registry; promotion asks for it.
+            The report is signed into the registry; promotion asks for it. What answers to tasks earn is in the report and in the audit log.
+            forge eval quant@2 --data held-out-tasks
             forge eval brought-in@1 --import
             Scores the fixed text on which imported models are measured, and ends their quarantine.
             """)
@@ -255,13 +256,18 @@ struct Eval: AsyncParsableCommand {
             "Evaluation", report, name: report.model,
             fields: [
                 ("model", "\(report.model) \(report.modelDigest)"), (importing ? "fixed text" : "held out", "\(report.documents) documents, \(ByteCount(report.bytes))"),
-                ("bits per byte", ModelCommand.bits(report.microbitsPerByte)),
-            ] + Eval.comparison(report) + [("record", report.record.map(String.init) ?? "none")])
+            ] + Eval.comparison(report) + Eval.answers(report) + [("record", report.record.map(String.init) ?? "none")])
+    }
+
+    private static func answers(_ report: EvaluationReport) -> [(String, String)] {
+        guard let tasks = report.tasks else { return [] }
+        return [("tasks", "\(tasks.right) of \(tasks.count) right (\(Text.percent(Double(tasks.right) / Double(max(tasks.count, 1))))), mean reward \(Text.decimal(tasks.reward, 3))")]
     }
 
     private static func comparison(_ report: EvaluationReport) -> [(String, String)] {
-        guard let baseline = report.baselineMicrobitsPerByte else { return [] }
-        let gain = 1 - Double(report.microbitsPerByte) / Double(max(baseline, 1))
-        return [("baseline", "\(ModelCommand.bits(baseline)) (\(report.baseline ?? ""))"), ("better by", Text.percent(gain))]
+        guard let score = report.microbitsPerByte else { return [] }
+        guard let baseline = report.baselineMicrobitsPerByte else { return [("bits per byte", ModelCommand.bits(score))] }
+        let gain = 1 - Double(score) / Double(max(baseline, 1))
+        return [("bits per byte", ModelCommand.bits(score)), ("baseline", "\(ModelCommand.bits(baseline)) (\(report.baseline ?? ""))"), ("better by", Text.percent(gain))]
     }
 }

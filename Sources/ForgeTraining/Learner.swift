@@ -38,9 +38,7 @@ final class Learner {
             optimiser = try Optimiser(recipe, table: ParameterTable(config), on: device)
             frozen = nil
             decoder = try Decoder(optimiser.parameters, gradients: optimiser.gradients, rows: rows, precision: recipe.precision, recompute: recipe.recompute, on: device)
-            if let base { try optimiser.parameters.load(base) } else if case .architecture(let model) = recipe.start {
-                optimiser.parameters.initialise(seed: recipe.seed, embeddingDeviation: Float(model.embeddingDeviation))
-            }
+            try Learner.begin(optimiser.parameters, recipe, base)
         }
     }
 
@@ -48,6 +46,24 @@ final class Learner {
     func evaluator(rows: Int) throws(Fault) -> Decoder {
         guard let frozen else { return try Decoder(optimiser.parameters, rows: rows, precision: recipe.precision, on: device) }
         return try Decoder(frozen, adapters: optimiser.parameters, rows: rows, precision: recipe.precision, on: device)
+    }
+
+    /// A decoder of what the run started from, which stays as it was.
+    func reference(rows: Int) throws(Fault) -> Decoder {
+        let still = try Parameters(optimiser.parameters.table, on: device)
+        if let frozen {
+            // Adapters change nothing as they begin.
+            still.initialise(seed: recipe.seed)
+            return try Decoder(frozen, adapters: still, rows: rows, precision: recipe.precision, on: device)
+        }
+        try Learner.begin(still, recipe, base)
+        return try Decoder(still, rows: rows, precision: recipe.precision, on: device)
+    }
+
+    private static func begin(_ parameters: Parameters, _ recipe: Recipe, _ base: StoredModel?) throws(Fault) {
+        if let base { try parameters.load(base) } else if case .architecture(let model) = recipe.start {
+            parameters.initialise(seed: recipe.seed, embeddingDeviation: Float(model.embeddingDeviation))
+        }
     }
 
     /// Whether `packed` computes what the training pass computes, to the bit: adapters are merged there, and lie beside their matrices here; and not every device attends alike.

@@ -8,45 +8,30 @@ import ForgeTokenizer
 /// Shao et al. 2024, arXiv:2402.03300, and its relatives). Answers are drawn anew for every step, from the weights that learn from them: the ratio of new to old
 /// probabilities is 1, and nothing is clipped.
 struct PolicyLesson: Lesson {
-    private let tasks: TaskShard
-    private let judges: [Reward]
+    private let drawing: TaskDrawing
     private var prompts: SampleCursor
     private let recipe: Recipe
     private let policy: Recipe.Policy
     private let objective: PolicyLoss
-    private let tokenizer: Tokenizer
 
     init(_ tasks: TaskShard, _ prompts: SampleCursor, _ recipe: Recipe, _ tokenizer: Tokenizer) throws(Fault) {
         guard let policy = recipe.policy else { preconditionFailure("a recipe of this method has a policy") }
-        self.tasks = tasks
-        judges = try tasks.rewards.map { (reward) throws(Fault) in try Reward(reward) }
+        drawing = try TaskDrawing(tasks, recipe, tokenizer)
         self.prompts = prompts
         self.recipe = recipe
         self.policy = policy
         var options = PolicyLoss.Options()
         options.lengthLimit = policy.answerTokens
         objective = try PolicyLoss(policy.loss, options: options)
-        self.tokenizer = tokenizer
     }
 
     var cursor: BatchCursor.State { prompts.state }
     mutating func resume(at state: BatchCursor.State) throws(Fault) { try prompts.resume(at: state) }
 
     mutating func step(_ learner: Learner, number: Int) throws(Fault) -> Taught {
-        let units = prompts.next(recipe.sequencesPerStep).map { $0[0] }
-        // Each prompt of a step has a seed of its own; its answers differ in their choice.
-        let requests = units.enumerated().flatMap { place, task in
-            let seed = SplitMix64.mix(SplitMix64.mix(recipe.seed ^ UInt64(number) << 20) ^ UInt64(place))
-            return (0..<policy.group).map { Rollouts.Request(prompt: tasks.prompts.sequences[task].tokens, choice: $0, seed: seed) }
-        }
-        let rollouts = Rollouts(temperature: policy.temperature, tokensMax: policy.answerTokens, end: tokenizer.control.end)
-        let answers = try learner.draw(requests, rollouts)
-        let rewards = answers.enumerated().map { place, answer in
-            if !answer.isWhole, let cut = policy.cutReward { return cut }
-            return judges[units[place / policy.group]].judge(tokenizer.decode(answer.drawn))
-        }
+        let drawn = try drawing.draw(prompts.next(recipe.sequencesPerStep).map { $0[0] }, learner, number: number), rewards = drawn.rewards
         let groups = stride(from: 0, to: rewards.count, by: policy.group).map { Array(rewards[$0..<$0 + policy.group]) }
-        return try teach(learner, answers, try Advantages(policy.advantage, rewards: groups))
+        return try teach(learner, drawn.answers, try Advantages(policy.advantage, rewards: groups))
     }
 
     private func teach(_ learner: Learner, _ answers: [Rollouts.Answer], _ advantages: Advantages) throws(Fault) -> Taught {
@@ -54,7 +39,7 @@ struct PolicyLesson: Lesson {
         var loss = 0.0, gap = 0.0, rows = 0
         for first in stride(from: 0, to: answers.count, by: recipe.sequencesPerPass) {
             let some = first..<min(answers.count, first + recipe.sequencesPerPass)
-            let sequences = some.map { LearntSequence(answers[$0].tokens, learnt: [answers[$0].promptCount..<answers[$0].tokens.count]) }, batch = TokenBatch(sequences)
+            let sequences = some.map { answers[$0].learnt }, batch = TokenBatch(sequences)
             try learner.decoder.forwardBackward(batch, share: 1 / Float(totals.tokens)) { (logp) throws(Fault) in
                 var places: [Range<Int>] = [], row = 0
                 let rollouts = zip(some, sequences).map { number, sequence in

@@ -89,13 +89,13 @@ package struct Preparation {
         switch recipe.method {
         case .pretrain: .documents(tokens)
         case .sft, .dpo, .kto: .samples(samples)
-        case .grpo: .tasks(tasks)
+        case .grpo, .odpo: .tasks(tasks)
         }
     }
 
     private func fitting(_ sample: Sample) throws(Fault) -> Sample {
         switch (recipe.method, sample.form) {
-        case (.sft, .text), (.sft, .conversation), (.sft, .completion), (.dpo, .pair), (.kto, .labelled), (.grpo, .task): return sample
+        case (.sft, .text), (.sft, .conversation), (.sft, .completion), (.dpo, .pair), (.kto, .labelled), (.grpo, .task), (.odpo, .task): return sample
         default:
             throw Fault(
                 .request, "samples.form", "the samples do not fit the method", why: "`\(recipe.method.rawValue)` does not learn from samples of the form `\(sample.form.rawValue)`",
@@ -127,7 +127,7 @@ package struct Preparation {
 extension Recipe.Method {
     fileprivate var form: SampleShard.Form {
         switch self {
-        case .pretrain, .sft, .grpo: .single
+        case .pretrain, .sft, .grpo, .odpo: .single
         case .dpo: .pairs
         case .kto: .labelled
         }
@@ -140,7 +140,7 @@ extension TrainingMaterial {
         switch method {
         case .pretrain: self = .documents(try TokenShard(parsing: bytes))
         case .sft, .dpo, .kto: self = .samples(try SampleShard(parsing: bytes))
-        case .grpo: self = .tasks(try TaskShard(parsing: bytes))
+        case .grpo, .odpo: self = .tasks(try TaskShard(parsing: bytes))
         }
     }
 

@@ -22,9 +22,13 @@ extension Recipe {
 extension Recipe.Preference {
     /// Nil for a method that knows no preferences.
     init?(_ root: inout YAMLReader, for method: Recipe.Method) throws(Fault) {
-        guard method == .dpo || method == .kto else { return nil }
+        guard method == .dpo || method == .odpo || method == .kto else { return nil }
         var reader = try root.optionalReader("preference")
-        self = method == .dpo ? .pairs(try PreferenceLoss(reading: &reader)) : .labelled(try UnpairedLoss(reading: &reader))
+        switch method {
+        case .dpo: self = .pairs(try PreferenceLoss(reading: &reader, unless: .sigmoid, online: false))
+        case .odpo: self = .pairs(try PreferenceLoss(reading: &reader, unless: .online, online: true))
+        default: self = .labelled(try UnpairedLoss(reading: &reader))
+        }
         if let reader { try reader.finish() }
     }
 
@@ -48,16 +52,21 @@ extension UnpairedLoss {
 
 extension PreferenceLoss {
     /// A setting that the kind does not take is no key of its own: the reader refuses it by name.
-    fileprivate init(reading reader: inout YAMLReader?) throws(Fault) {
-        let kind = try reader?.optionalChoice("loss", of: Kind.self) ?? .sigmoid
-        if kind == .online, let reader {
-            throw reader.fault("loss", "is `odpo`, which learns from answers drawn anew and a judge between them; there is none here yet: `dpo` learns from pairs as they are given")
+    /// - Parameters:
+    ///   - usual: where none is named.
+    ///   - online: whether the answers are drawn while the run learns.
+    fileprivate init(reading reader: inout YAMLReader?, unless usual: Kind, online: Bool) throws(Fault) {
+        let kind = try reader?.optionalChoice("loss", of: Kind.self) ?? usual
+        if let reader {
+            if kind == .online, !online { throw reader.fault("loss", "is `odpo`, which learns from answers drawn anew: set `method: odpo`") }
+            if online, !kind.needsReference || kind.spansBatch || kind.needsScores { throw reader.fault("loss", "is `\(kind.rawValue)`, which `method: odpo` does not take: its pairs are as many as happen to differ, without scores") }
         }
         let beta = try reader?.optionalDouble("beta", in: 1e-6...1e3) ?? kind.defaultBeta
         var options = Options()
         options.nll = try reader?.optionalDouble("nll", in: 0...1e3) ?? kind.defaultLikelihood
         if kind.takesLabelSmoothing { options.labelSmoothing = try reader?.optionalDouble("label_smoothing", in: 0...0.5) ?? kind.defaultLabelSmoothing }
         if kind == .simpo { options.margin = try reader?.optionalDouble("simpo_gamma", in: 0...1e3) ?? beta / 2 }
+        if kind == .online { options.isRescaled = try reader?.optionalBool("rescaled") ?? false }
         if kind == .discopop { options.temperature = try reader?.optionalDouble("discopop_tau", in: 1e-3...1) ?? options.temperature }
         if kind.needsScores {
             options.offset = try reader?.optionalChoice("offset") ?? options.offset
@@ -78,6 +87,7 @@ extension PreferenceLoss {
         var lines = [("loss", kind.rawValue), ("beta", "\(beta)"), ("nll", "\(nll)")]
         if kind.takesLabelSmoothing { lines.append(("label_smoothing", "\(labelSmoothing)")) }
         if kind == .simpo { lines.append(("simpo_gamma", "\(margin)")) }
+        if kind == .online { lines.append(("rescaled", "\(options.isRescaled)")) }
         if kind == .discopop { lines.append(("discopop_tau", "\(options.temperature)")) }
         if kind.needsScores { lines += [("offset", options.offset.rawValue), ("offset_scale", "\(options.offsetScale)")] }
         if kind.takesDivergence { lines.append(("divergence", options.divergence.name)) }

@@ -97,29 +97,29 @@ extension Recipe.Adapters {
 }
 
 extension Recipe.Policy {
-    init(_ root: inout YAMLReader) throws(Fault) {
+    init(_ root: inout YAMLReader, for method: Recipe.Method) throws(Fault) {
         var reader = try root.reader("policy")
         group = try reader.int("group", in: 2...1024)
         temperature = try reader.optionalDouble("temperature", in: 0.01...2) ?? 1
         answerTokens = try reader.int("answer_tokens", in: 1...1_048_576)
-        advantage = try reader.optionalChoice("advantage") ?? .grpo
-        loss = try reader.optionalChoice("loss") ?? .dapo
+        // What is made of pairs stands under `preference`.
+        let weighs = method == .grpo
+        advantage = weighs ? try reader.optionalChoice("advantage") ?? .grpo : .grpo
+        loss = weighs ? try reader.optionalChoice("loss") ?? .dapo : .dapo
         if loss == .ppo { throw reader.fault("loss", "is `ppo`, whose advantages come from a value head; there is none here") }
         cutReward = try reader.optionalDouble("cut_reward", in: -10...10)
         try reader.finish()
     }
 
-    var yaml: String {
-        """
-        policy:
-          group: \(group)
-          temperature: \(temperature)
-          answer_tokens: \(answerTokens)
-          advantage: \(advantage.rawValue)
-          loss: \(loss.rawValue)
-          cut_reward: \(cutReward.map { "\($0)" } ?? "null")
+    func yaml(for method: Recipe.Method) -> String {
+        let weighing = method == .grpo ? "  advantage: \(advantage.rawValue)\n  loss: \(loss.rawValue)\n" : ""
+        return """
+            policy:
+              group: \(group)
+              temperature: \(temperature)
+              answer_tokens: \(answerTokens)
 
-        """
+            """ + weighing + "  cut_reward: \(cutReward.map { "\($0)" } ?? "null")\n"
     }
 }
 

@@ -18,12 +18,18 @@ package struct Recipe: Sendable, Hashable {
         case sft
         /// The better of two answers (direct preference optimisation: Rafailov et al. 2023, arXiv:2305.18290, and its relatives).
         case dpo
+        /// The better of the model's own answers to tasks (online direct preference optimisation: Guo et al. 2024, arXiv:2402.04792).
+        case odpo
         /// Answers that are good or bad by themselves (Kahneman-Tversky optimisation: Ethayarajh et al. 2024, arXiv:2402.01306).
         case kto
         /// Whatever answers to tasks are judged better than others to the same task (group relative policy optimisation: Shao et al. 2024, arXiv:2402.03300).
         case grpo
 
         package var learnsFromSamples: Bool { self != .pretrain }
+        /// Whether answers are drawn while it learns.
+        package var draws: Bool { self == .grpo || self == .odpo }
+        /// Sequences that belong together in a pass.
+        var sequencesPerUnit: Int { self == .dpo || self == .odpo ? 2 : 1 }
     }
 
     /// A decoder made from nothing.
@@ -74,6 +80,7 @@ package struct Recipe: Sendable, Hashable {
         package var temperature: Double
         /// Tokens of an answer at most.
         package var answerTokens: Int
+        /// Of `grpo`.
         package var advantage: Advantages.Kind
         package var loss: PolicyLoss.Kind
         /// What an answer that was cut earns, whatever it says; nil judges it as it stands.
@@ -140,8 +147,8 @@ package struct Recipe: Sendable, Hashable {
     package var chatTemplate: String?
 
     /// Rows of one pass, at most.
-    var rowsPerPass: Int { (policy == nil ? min(sequencesPerPass, sequencesPerStep) : sequencesPerPass) * (method == .dpo ? 2 : 1) * sequenceLength }
-    package var tokens: Int { steps * sequencesPerStep * (policy?.group ?? (method == .dpo ? 2 : 1)) * sequenceLength }
+    var rowsPerPass: Int { (policy == nil ? min(sequencesPerPass, sequencesPerStep) : sequencesPerPass) * method.sequencesPerUnit * sequenceLength }
+    package var tokens: Int { steps * sequencesPerStep * (policy?.group ?? method.sequencesPerUnit) * sequenceLength }
     /// SHA-256 of the recipe with every default written out.
     package var digest: Digest { .sha256(Array(yaml.utf8)) }
 }
@@ -170,7 +177,7 @@ extension Recipe {
         if adapters != nil, case .architecture = start { throw root.fault("adapters", "are set, and there is no `base` they would lie beside") }
         samples = method.learnsFromSamples ? try Samples(&root) : nil
         preference = try Preference(&root, for: method)
-        policy = method == .grpo ? try Policy(&root) : nil
+        policy = method.draws ? try Policy(&root, for: method) : nil
 
         var training = try root.reader("training")
         steps = try training.int("steps", in: 1...100_000_000)
@@ -231,7 +238,7 @@ extension Recipe {
         name: \(Recipe.quoted(name))
         seed: \(seed)
 
-        """ + (method == .pretrain ? "" : "method: \(method.rawValue)\n") + startYAML + (adapters?.yaml ?? "") + (samples?.yaml ?? "") + (preference?.yaml ?? "") + (policy?.yaml ?? "") + """
+        """ + (method == .pretrain ? "" : "method: \(method.rawValue)\n") + startYAML + (adapters?.yaml ?? "") + (samples?.yaml ?? "") + (preference?.yaml ?? "") + (policy?.yaml(for: method) ?? "") + """
         training:
           steps: \(steps)
           sequence_length: \(sequenceLength)

@@ -124,6 +124,8 @@ package final class TrainingRun {
         case (.kto, .samples(let shard), .labelled(let loss)):
             let answers = try cursor(shard), evaluator = try learner.evaluator(rows: recipe.rowsPerPass)
             return try LabelledLesson(answers, recipe, loss, try ReferenceScores(shard.sequences, evaluator, rows: recipe.rowsPerPass), evaluator)
+        case (.odpo, .tasks(let shard), .pairs(let loss)):
+            return try OnlinePairLesson(shard, try cursor(shard.prompts), recipe, loss, tokenizer, try learner.reference(rows: recipe.rowsPerPass))
         case (.grpo, .tasks(let shard), _): return try PolicyLesson(shard, try cursor(shard.prompts), recipe, tokenizer)
         default: preconditionFailure("a method learns from its own kind of material")
         }

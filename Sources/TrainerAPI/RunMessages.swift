@@ -260,23 +260,40 @@ package struct EvaluationOrder: Codable, Sendable, Hashable {
     }
 }
 
-/// A model against the Kneser–Ney baseline fitted on the same training documents, both on the same held-out ones; or on the fixed text, without a baseline.
+/// A model against the Kneser–Ney baseline fitted on the same training documents, both on the same held-out ones; or on the fixed text, without a baseline; or by its answers to tasks.
 package struct EvaluationReport: Codable, Sendable, Hashable {
     package var model: String
     package var modelDigest: Digest
     package var dataset: Digest
     package var documents: Int
     package var bytes: Int
-    package var microbitsPerByte: Int64
+    /// Nil where tasks alone are held out.
+    package var microbitsPerByte: Int64?
     package var baselineMicrobitsPerByte: Int64?
+    package var tasks: Tasks?
     /// How the baseline is made.
     package var baseline: String?
     /// The audit record of the score at the registry.
     package var record: AuditIndex?
 
+    /// The likeliest answers to the tasks that are held out.
+    package struct Tasks: Codable, Sendable, Hashable {
+        package var count: Int
+        /// Answers that earned everything there was to earn.
+        package var right: Int
+        /// The mean.
+        package var reward: Double
+
+        package init(count: Int, right: Int, reward: Double) {
+            self.count = count
+            self.right = right
+            self.reward = reward
+        }
+    }
+
     package init(
-        model: String, modelDigest: Digest, dataset: Digest, documents: Int, bytes: Int, microbitsPerByte: Int64, baselineMicrobitsPerByte: Int64? = nil, baseline: String? = nil,
-        record: AuditIndex?
+        model: String, modelDigest: Digest, dataset: Digest, documents: Int, bytes: Int, microbitsPerByte: Int64?, baselineMicrobitsPerByte: Int64? = nil, tasks: Tasks? = nil,
+        baseline: String? = nil, record: AuditIndex?
     ) {
         self.model = model
         self.modelDigest = modelDigest
@@ -285,12 +302,13 @@ package struct EvaluationReport: Codable, Sendable, Hashable {
         self.bytes = bytes
         self.microbitsPerByte = microbitsPerByte
         self.baselineMicrobitsPerByte = baselineMicrobitsPerByte
+        self.tasks = tasks
         self.baseline = baseline
         self.record = record
     }
 
     package enum CodingKeys: String, CodingKey {
-        case model, dataset, documents, bytes, baseline, record
+        case model, dataset, documents, bytes, tasks, baseline, record
         case modelDigest = "model_digest"
         case microbitsPerByte = "microbits_per_byte"
         case baselineMicrobitsPerByte = "baseline_microbits_per_byte"

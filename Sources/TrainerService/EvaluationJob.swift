@@ -35,7 +35,7 @@ struct EvaluationJob {
             let other = try config.otherReading.map { other throws(Fault) in
                 try Scorer(Parameters(ParameterTable(other), of: parameters), tokenizer: tokenizer, on: device).score(texts).bits
             }
-            return try channel.send(WorkerReport.scored(documents: texts.count, bytes: score.bytes, modelBits: score.bits, baselineBits: other ?? 0))
+            return try channel.send(WorkerReport.scored(documents: texts.count, bytes: score.bytes, modelBits: score.bits, baselineBits: other ?? 0, tasks: nil))
         }
         try channel.send(WorkerReport.preparing(what: "reading the documents"))
         var heldOut = HeldOut(for: model)
@@ -45,15 +45,16 @@ struct EvaluationJob {
             try reader.forEach(.train) { (kind, text) throws(Fault) in try heldOut.fit(text, kind) }
             try reader.forEach(.heldout) { (kind, text) throws(Fault) in try heldOut.take(text, kind) }
         }
-        guard heldOut.count > 0 else {
+        guard !heldOut.isEmpty else {
             throw Fault(.request, "evaluation.no_documents", "there is nothing to score on", why: "the data set holds out no document", remedy: "add the documents again with a held-out share")
         }
         try channel.send(WorkerReport.preparing(what: "scoring the model"))
         let scorer = try Scorer(parameters, tokenizer: tokenizer, on: device)
-        let score = try scorer.score(heldOut.texts) + scorer.score(heldOut.sequences)
+        let score = try scorer.score(heldOut.texts) + scorer.score(heldOut.sequences), tasks = try heldOut.scoreTasks(parameters, on: device)
+        guard heldOut.count > 0 else { return try channel.send(WorkerReport.scored(documents: 0, bytes: 0, modelBits: 0, baselineBits: 0, tasks: tasks)) }
         try channel.send(WorkerReport.preparing(what: "fitting the baseline"))
         let baseline = KneserNey(order: 5, documents: heldOut.training)
         let bits = heldOut.plain.reduce(0) { $0 + baseline.bits($1) }
-        try channel.send(WorkerReport.scored(documents: heldOut.count, bytes: score.bytes, modelBits: score.bits, baselineBits: bits))
+        try channel.send(WorkerReport.scored(documents: heldOut.count, bytes: score.bytes, modelBits: score.bits, baselineBits: bits, tasks: tasks))
     }
 }

@@ -389,6 +389,7 @@ package actor Supervisor: Service {
         package let bytes: Int
         package let modelBits: Double
         package let baselineBits: Double
+        let tasks: TaskScore?
     }
 
     /// Scores a model in a worker of its own, beside whatever else runs.
@@ -405,7 +406,8 @@ package actor Supervisor: Service {
         for await report in Supervisor.reports(from: channel) { last = report }
         let exit = await process.wait()
         switch last {
-        case .scored(let documents, let bytes, let modelBits, let baselineBits): return Score(documents: documents, bytes: bytes, modelBits: modelBits, baselineBits: baselineBits)
+        case .scored(let documents, let bytes, let modelBits, let baselineBits, let tasks):
+            return Score(documents: documents, bytes: bytes, modelBits: modelBits, baselineBits: baselineBits, tasks: tasks)
         case .failed(let fault): throw fault.fault
         default:
             throw Fault(.environment, "evaluation.lost", "the score was not finished", why: "its worker ended with \(exit)", remedy: "try again; if it happens again, look at the daemon's log", retryable: true)

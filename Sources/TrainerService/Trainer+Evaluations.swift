@@ -26,7 +26,9 @@ extension Trainer {
         let permit = try await permit(.modelEvaluate, on: EntityID("Forge::Model", String(order.model[..<at])), for: who)
         let report = try await carryOut(permit, for: who) { () async throws(Fault) in
             let report = try await measure(order)
-            var data: JSON.Object = ["dataset": .string(report.dataset.description), "microbits_per_byte": .int(report.microbitsPerByte)]
+            var data: JSON.Object = ["dataset": .string(report.dataset.description)]
+            if let bits = report.microbitsPerByte { data["microbits_per_byte"] = .int(bits) }
+            if let tasks = report.tasks { (data["count"], data["accepted"]) = (.int(Int64(tasks.count)), .int(Int64(tasks.right))) }
             if let baseline = report.baselineMicrobitsPerByte { data["baseline_microbits_per_byte"] = .int(baseline) }
             return (report, AuditEntry.Object("Forge::Model", String(order.model[..<at]), digest: report.modelDigest), data)
         }
@@ -41,8 +43,14 @@ extension Trainer {
         }
         let datasets = importing ? [] : try await documents(order, loan)
         let score = try await supervisor.score(datasets, files: loan.files.map { ($0.name, $0.bytes, $0.memory.memfd.descriptor) })
-        guard score.bytes > 0, score.modelBits.isFinite, score.baselineBits.isFinite else {
+        guard score.bytes > 0 || score.tasks != nil, score.modelBits.isFinite, score.baselineBits.isFinite else {
             throw Fault(.environment, "evaluation.no_number", "the score is no number", why: "\(score.bytes) bytes were scored", remedy: "look at the model's loss curve")
+        }
+        let tasks = score.tasks.map { EvaluationReport.Tasks(count: $0.count, right: $0.right, reward: $0.reward) }
+        guard score.bytes > 0 else {
+            // The registry keeps scores in bits; what answers earned is kept by the log, and by whoever asked.
+            return EvaluationReport(
+                model: loan.reference, modelDigest: loan.digest, dataset: datasets.first?.view.digest ?? MeasuringText.digest, documents: 0, bytes: 0, microbitsPerByte: nil, tasks: tasks, record: nil)
         }
         func microbits(_ bits: Double) -> Int64 { Int64((bits / Double(score.bytes) * 1e6).rounded()) }
         let beside = importing ? score.baselineBits > 0 ? Trainer.otherReading : nil : Trainer.baseline
@@ -53,14 +61,15 @@ extension Trainer {
                 remedy: "bring it in again with `--scores raised`, or in the native layout, whose params.json says it")
         }
         // A report names one data set; a model of several is scored on all their held-out documents under the first one's digest.
+        let perByte = microbits(score.modelBits)
         var report = EvaluationReport(
             model: loan.reference, modelDigest: loan.digest, dataset: datasets.first?.view.digest ?? MeasuringText.digest, documents: score.documents, bytes: score.bytes,
-            microbitsPerByte: microbits(score.modelBits), baselineMicrobitsPerByte: beside == nil ? nil : microbits(score.baselineBits), baseline: beside, record: nil)
+            microbitsPerByte: perByte, baselineMicrobitsPerByte: beside == nil ? nil : microbits(score.baselineBits), tasks: tasks, baseline: beside, record: nil)
         let text = String(decoding: try Wire.encode(report), as: UTF8.self)
         let kept = try await registry.evaluate(
             loan.reference,
             EvaluationRequest(
-                suite: importing ? EvaluationRequest.importing : EvaluationRequest.heldout, dataset: report.dataset, microbitsPerByte: report.microbitsPerByte, baselineMicrobitsPerByte: report.baselineMicrobitsPerByte, report: text))
+                suite: importing ? EvaluationRequest.importing : EvaluationRequest.heldout, dataset: report.dataset, microbitsPerByte: perByte, baselineMicrobitsPerByte: report.baselineMicrobitsPerByte, report: text))
         report.record = kept.record
         return report
     }

@@ -43,7 +43,7 @@ struct TrainingJob: ~Copyable {
         let material = try material(recipe, start, .sha256(tokenizerFile))
         guard !stop.isSet else { return try channel.send(WorkerReport.stopped(step: 0)) }
 
-        if recipe.preference?.needsReference == true { try channel.send(WorkerReport.preparing(what: "asking the model it starts from")) }
+        if recipe.preference?.needsReference == true, !recipe.method.draws { try channel.send(WorkerReport.preparing(what: "asking the model it starts from")) }
         let run = try TrainingRun(
             recipe, material, start: start, stateDirectory: path("checkpoints"), key: key, project: training.project, store: training.store, threads: order.threads)
         if !run.damaged.isEmpty { try channel.send(WorkerReport.damaged(run.damaged)) }

@@ -64,10 +64,28 @@ import Testing
             // And by what its own answers are worth.
             try Durable.makeDirectory(site.path("tasks"))
             try Durable.replace(Path.join(site.path("tasks"), "tasks.jsonl"), with: LearningTests.tasks(12))
+            try Durable.replace(Path.join(site.path("tasks"), "tasks.test.jsonl"), with: LearningTests.tasks(5))
             #expect(try await site.forge("data", "add", site.path("tasks"), "--name", "tasks", "-q", as: "dana").code == 0)
             let run = try await site.wait(for: "finished", of: try await site.submit(LearningTests.rewarded, data: "tasks"))
             #expect(run["result"]?["name"]?.string == "rewarded" && run["progress"]?["measures"]?["ratio_gap"]?.number == 0, "\(run)")
             #expect((run["progress"]?["measures"]?["reward"]?.number).map { (0...1).contains($0) } == true, "\(run)")
+
+            // What its answers to held-out tasks earn is said, and logged.
+            let score = try await site.forge("eval", "rewarded@1", "-q", "-o", "json", as: "dana"), item = score.json?["item"]
+            #expect(item?["tasks"]?["count"]?.int == 5 && (item?["tasks"]?["right"]?.int).map { (0...5).contains($0) } == true && item?["microbits_per_byte"] == nil, "\(score)")
+            let told = try await site.forge("eval", "rewarded@1", as: "dana")
+            #expect(told.code == 0 && told.out.contains("of 5 right"), "\(told)")
+
+            // And by judged answers, of others and of its own.
+            try Durable.makeDirectory(site.path("pairs"))
+            let pairs = (0..<8).map { #"{"prompt":[{"role":"user","content":"say \#($0)"}],"chosen":"\#($0 * 3)","rejected":"no"}"# }.joined(separator: "\n")
+            try Durable.replace(Path.join(site.path("pairs"), "pairs.jsonl"), with: Array(pairs.utf8))
+            #expect(try await site.forge("data", "add", site.path("pairs"), "--name", "pairs", "-q", as: "dana").code == 0)
+            for (method, data, more) in [("dpo", "pairs", ""), ("odpo", "tasks", "policy: {group: 4, answer_tokens: 4}")] {
+                let recipe = LearningTests.taught(more, base: "taught@1", name: method).replacing("method: sft", with: "method: \(method)")
+                let run = try await site.wait(for: "finished", of: try await site.submit(recipe, data: data))
+                #expect(run["result"]?["name"]?.string == method, "\(run)")
+            }
 
             // What cannot be: a base that is not there, and a recipe that says too little.
             let unknown = try await site.forge("train", try site.write(LearningTests.taught(base: "tiny@9"), as: "no.yaml"), "--data", "talk", "--detach", as: "dana")

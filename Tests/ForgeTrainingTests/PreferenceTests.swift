@@ -47,12 +47,13 @@ struct PreferenceTests {
         #expect(last.loss < 0.35 && last.measures["margin"]! > 1 && steps.contains { $0.measures["divergence"]! > 0 }, "\(steps.map(\.loss)) \(last.measures)")
     }
 
-    @Test(arguments: [Recipe.Method.dpo, .kto])
+    @Test(arguments: [Recipe.Method.dpo, .kto, .odpo])
     func `threads and the size of a pass leave the digest alone, and so does a resume`(method: Recipe.Method) async throws {
-        let model = try await PolicyTests.speaker(), text = method == .dpo ? PreferenceTests.pairs : PreferenceTests.labelled
+        let model = try await PolicyTests.speaker(), text = method == .dpo ? PreferenceTests.pairs : method == .kto ? PreferenceTests.labelled : PolicyTests.tasks
+        let more = method == .odpo ? "policy: {group: 4, answer_tokens: 8}" : ""
         var digests: Set<Digest> = []
-        for perPass in [1, 3, 4] { digests.insert(try await PreferenceTests.steps(try PreferenceTests.recipe(method: method, steps: 3, perPass: perPass, precision: .bf16), model, text).digest) }
-        let recipe = try PreferenceTests.recipe(method: method, steps: 3, precision: .bf16), material = try LessonTests.material(recipe, model, text)
+        for perPass in [1, 3, 4] { digests.insert(try await PreferenceTests.steps(try PreferenceTests.recipe(more, method: method, steps: 3, perPass: perPass, precision: .bf16), model, text).digest) }
+        let recipe = try PreferenceTests.recipe(more, method: method, steps: 3, precision: .bf16), material = try LessonTests.material(recipe, model, text)
         try await scratch { folder in
             let run = try Bench.run(recipe, material, .base(model), in: folder, threads: 1)
             _ = try run.step()
@@ -61,6 +62,23 @@ struct PreferenceTests {
             digests.insert(try Bench.finish(try Bench.run(recipe, material, .base(model), in: folder, threads: 3)))
         }
         #expect(digests.count == 1)
+    }
+
+    @Test(arguments: ["", "adapters: {rank: 8, alpha: 32}"])
+    func `of its own answers the better ones become likelier`(adapters: String) async throws {
+        let model = try await PolicyTests.speaker()
+        let recipe = try PreferenceTests.recipe("policy: {group: 8, answer_tokens: 8, cut_reward: 0}\npreference: {beta: 0.2}\n" + adapters, method: .odpo, steps: 20, perStep: 3, rate: adapters.isEmpty ? 0.002 : 0.006)
+        let (steps, _) = try await PreferenceTests.steps(recipe, model, PolicyTests.tasks), rewards = steps.compactMap { $0.measures["reward"] }
+        // At first the weights are their own reference, to the bit, whatever was drawn.
+        #expect(abs(steps[0].loss - 0.693147180559945309) < 1e-12 && steps[0].measures["margin"] == 0, "\(steps[0])")
+        let early = rewards[..<4].reduce(0, +) / 4, late = rewards[16...].reduce(0, +) / 4
+        #expect(rewards.count == 20 && late > early + 0.2, "\(rewards)")
+        #expect(try Recipe(parsing: Array(recipe.yaml.utf8)) == recipe, "\(recipe.yaml)")
+    }
+
+    @Test func `a group gives its first best and its first worst answer, or none`() {
+        let pairs = OnlinePairLesson.pairs([0, 1, 0.5, 1, 0, 0, 0, 0, 0.2, 0.2, 0.1, 0.1], group: 4)
+        #expect(pairs.map(\.better) == [1, 8] && pairs.map(\.worse) == [0, 10])
     }
 
     @Test func `every loss takes a step, and its recipe reads as it was written`() async throws {
@@ -94,6 +112,10 @@ struct PreferenceTests {
                 Issue.record("taken: \(more)")
             } catch let fault as Fault { #expect(fault.kind == .request && "\(fault)".contains(word), "\(fault)") }
         }
+        for loss in ["simpo", "aot", "dpo_offset"] {
+            #expect { try PreferenceTests.recipe("policy: {group: 4, answer_tokens: 8}\npreference: {loss: \(loss)}", method: .odpo) } throws: { "\($0)".contains(loss) }
+        }
+        #expect { try PreferenceTests.recipe("policy: {group: 4, answer_tokens: 8, advantage: grpo}", method: .odpo) } throws: { "\($0)".contains("advantage") }
         #expect { try PreferenceTests.recipe("preference: {loss: aot}", perPass: 2) } throws: { "\($0)".contains("one pass") }
         #expect { try LessonTests.recipe("preference: {loss: dpo}") } throws: { "\($0)".contains("preference") }
     }
