@@ -10,25 +10,14 @@ set -uo pipefail
 cd "$(dirname "$0")/../.."
 . packaging/demo/lib.sh
 record "$@"
-demo=$PWD/.demo keys=$PWD/.demo/keys here=packaging/demo
-export PATH=$PWD/.build/release:$PATH NO_PROXY='*' PYTHONDONTWRITEBYTECODE=1
+demo=$PWD/.demo here=packaging/demo
 recipe=${FORGE_DEMO_RECIPE:-recipes/demo.yaml}
 # Practice with another recipe: step 4 then reports the win over the 5-gram model and does not demand it.
 practice=${FORGE_DEMO_RECIPE:+yes}
-roots=$demo
-
-# As root, `forge up` becomes a user of its own, who must be able to reach the executables and the roots: not from under somebody's home.
-if [ "$(id -u)" -eq 0 ] && ! setpriv --reuid 64747 --regid 64747 --clear-groups test -x "$PWD/.build/release/forge"; then
-    roots=/var/tmp/forge-demo
-    rm -rf $roots; mkdir -p $roots/bin; chmod 0755 $roots $roots/bin
-    install -m 0755 .build/release/forge .build/release/forged .build/release/forge-{registry,serve,admin,verify} $roots/bin/
-    PATH=$roots/bin:$PATH
-fi
-export FORGE_ROOT=$roots/site
+place forge-demo
 
 trap 'down site; down twin' EXIT
 trap 'exit 130' INT TERM
-mkdir -p .demo; chmod 0755 .demo
 only=" $* "
 if [ "$only" = '  ' ]; then rm -rf "$roots/site" "$roots/twin" .demo/keys .demo/*.log .demo/*.yaml .demo/*.digest .demo/archive* .demo/answers; fi
 

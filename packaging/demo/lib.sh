@@ -1,11 +1,13 @@
-# lib.sh: how the demo talks. Sourced; never run.
+# lib.sh: how the demo and the examples talk. Sourced; never run.
 #
-# owns      headings, `run` (show a command, then what it says), `refused` (must fail, and for the reason named), `not_yet`
+# owns      where an appliance lies and who its people are, headings, `run` (show a command, then what it says), `refused` (must fail, and for the reason named), `not_yet`
 # promises  what is shown was run; the first thing that goes wrong ends the demo with a sentence and the command at fault
 # never     hides an error or carries on after one
 
 if [ -t 1 ] && [ -z "${NO_COLOR-}" ]; then bold=$'\033[1m' dim=$'\033[2m' plain=$'\033[0m'; else bold='' dim='' plain=''; fi
 demo_began=$SECONDS
+# Everything of a demo or an example lies in one folder.
+at=${at:-.demo} keys=$PWD/${at:-.demo}/keys
 
 # record ARGUMENT…: goes on as a child whose every word is also kept in .demo/transcript.raw; on a terminal it still sees a terminal.
 record() {
@@ -69,16 +71,57 @@ wait_until() { # wait_until SECONDS COMMAND…
     until "$@" >/dev/null 2>&1; do n=$((n - 1)); [ $n -gt 0 ] || return 1; sleep 0.2; done
 }
 
+# place SHORT: where roots lie ($roots), and the executables on the path. As root, `forge up` becomes a user of its own, who must be able to reach both: not from under
+# somebody's home; they then lie in /var/tmp/SHORT.
+place() {
+    roots=$PWD/$at
+    export PATH=$PWD/.build/release:$PATH NO_PROXY='*' PYTHONDONTWRITEBYTECODE=1
+    mkdir -p "$at"; chmod 0755 "$at"
+    if [ "$(id -u)" -eq 0 ] && ! setpriv --reuid 64747 --regid 64747 --clear-groups test -x "$PWD/.build/release/forge"; then
+        roots=/var/tmp/$1
+        rm -rf "$roots"; mkdir -p "$roots/bin"; chmod 0755 "$roots" "$roots/bin"
+        install -m 0755 .build/release/forge .build/release/forged .build/release/forge-{registry,serve,admin,verify} "$roots/bin/"
+        PATH=$roots/bin:$PATH
+    fi
+    export FORGE_ROOT=$roots/site
+}
+# An SSH key each, and a passphrase for the store.
+people() {
+    mkdir -p "$keys"; chmod 0700 "$keys"
+    local person
+    for person in dana rene mila otto; do
+        [ -e "$keys/$person" ] || ssh-keygen -q -t ed25519 -N '' -C "$person" -f "$keys/$person"
+    done
+    [ -e "$keys/passphrase" ] || { head -c 18 /dev/urandom | base64 >"$keys/passphrase"; chmod 0600 "$keys/passphrase"; }
+}
+site() { # site NAME: the site file of one root
+    cat <<END
+organisation: example-institute
+appliance: $1
+store:
+  passphrase_file: $keys/passphrase
+  recovery_file: $keys/$1.recovery
+persons:
+$(while read -r name role; do printf '  - name: %s\n    roles: [%s]\n    key_files: [%s]\n' "$name" "$role" "$keys/$name.pub"; done <<'PEOPLE'
+dana data_scientist
+rene release_manager
+mila ml_lead
+otto security_officer
+PEOPLE
+)
+END
+}
+
 # up NAME: `forge up --root $roots/NAME` in the background, until it says `ready`.
 up() {
-    local name=$1 log=.demo/$1.log
+    local name=$1 log=$at/$1.log
     forge up --root "$roots/$name" >"$log" 2>&1 &
-    echo $! >".demo/$name.pid"
+    echo $! >"$at/$name.pid"
     wait_until 90 grep -qx ready "$log" || { tail -n 20 "$log" >&2; fail "\`forge up --root $roots/$name\` did not say ready"; }
 }
 down() {
-    local pid; pid=$(cat ".demo/$1.pid" 2>/dev/null) || return 0
-    rm -f ".demo/$1.pid"
+    local pid; pid=$(cat "$at/$1.pid" 2>/dev/null) || return 0
+    rm -f "$at/$1.pid"
     kill "$pid" 2>/dev/null || return 0
     # Not a child of this shell when a step ran in one of its own.
     wait_until 60 eval "! kill -0 $pid"
