@@ -254,9 +254,9 @@ struct Eval: AsyncParsableCommand {
         let report = try await TrainerClient(try global.http("trainer")).evaluate(EvaluationOrder(model: model, dataset: data, importing: importing ? true : nil))
         try global.output.show(
             "Evaluation", report, name: report.model,
-            fields: [
-                ("model", "\(report.model) \(report.modelDigest)"), (importing ? "fixed text" : "held out", "\(report.documents) documents, \(ByteCount(report.bytes))"),
-            ] + Eval.comparison(report) + Eval.answers(report) + [("record", report.record.map(String.init) ?? "none")])
+            fields: [("model", "\(report.model) \(report.modelDigest)")]
+                + (report.microbitsPerByte == nil ? [] : [(importing ? "fixed text" : "held out", "\(report.documents) documents, \(ByteCount(report.bytes))")])
+                + Eval.comparison(report) + Eval.answers(report) + (report.record.map { [("record", String($0))] } ?? []))
     }
 
     private static func answers(_ report: EvaluationReport) -> [(String, String)] {

@@ -66,8 +66,19 @@ struct FundTests {
             return try Bench.stored(try run.finish(), file)
         }
         let after = try passRate(grpo, heldOut)
-        // A sixth of the shipped recipe's steps: what it draws improves at once; what it likes best must not get worse meanwhile.
+        // A tenth of the shipped recipe's steps: what it draws improves at once; what it likes best must not get worse meanwhile.
         let early = rewards[..<6].reduce(0, +) / 6, late = rewards[18...].reduce(0, +) / 6
         #expect(before > 0.3 && late > early + 0.05 && after > before - 0.03, "\(before), \(after), \(rewards)")
+
+        // The other way: of its own answers the better beside the worse.
+        recipe = try shipped("quant-odpo")
+        recipe.steps = 20
+        rewards = []
+        try await scratch { folder in
+            let run = try Bench.run(recipe, prompts, .base(sft), in: folder)
+            while !run.isFinished { rewards.append(try #require(try run.step().measures["reward"])) }
+        }
+        let first = rewards[..<5].reduce(0, +) / 5, last = rewards[15...].reduce(0, +) / 5
+        #expect(last > first + 0.03, "\(rewards)")
     }
 }

@@ -13,7 +13,7 @@ seeds=("${@:-1}")
 place forge-fund
 trap 'down site' EXIT
 trap 'exit 130' INT TERM
-rm -rf "$roots/site" "$at"/*.log "$at"/*.yaml "$at"/results.jsonl "$at"/sft "$at"/tasks
+rm -rf "$roots/site" "$keys" "$at"/*.log "$at"/*.yaml "$at"/results.jsonl "$at"/sft "$at"/tasks
 
 step=1; heading '1. An appliance, and tasks for it'
 people; site site >"$at/site.yaml"
@@ -27,7 +27,7 @@ generate() { # generate FILE WORD…
 generate "$at/sft/examples.jsonl" --seed 1 --count 1000 --level 2-3 --form sft
 generate "$at/tasks/tasks.jsonl" --seed 2 --count 3000 --level 2-3 --form prompts
 # Drawn with another seed, and of the part of the language that nothing is learnt from.
-generate "$at/tasks/tasks.valid.jsonl" --seed 71 --count 400 --level 2-3 --form prompts --split heldout
+generate "$at/tasks/tasks.valid.jsonl" --seed 91 --count 800 --level 2-3 --form prompts --split heldout
 as dana run forge data add "$at/sft" --name quant-sft -q
 as dana run forge data add "$at/tasks" --name quant-tasks -q
 
