@@ -1,4 +1,5 @@
 import ForgeCore
+import ForgeOS
 import ForgeTensor
 import ForgeTokenizer
 import ForgeTraining
@@ -10,6 +11,20 @@ struct RecipeTests {
             _ = try Recipe(parsing: Array(change(Bench.yaml).utf8))
             return nil
         } catch { return error }
+    }
+
+    @Test func `every recipe that ships says what it is for, and reads back as itself`() throws {
+        let folder = "/" + #filePath.split(separator: "/").dropLast(3).joined(separator: "/") + "/recipes"
+        let names = try Path.list(folder).filter { $0.hasSuffix(".yaml") }
+        #expect(names.count >= 7)
+        var methods: Set<Recipe.Method> = []
+        for name in names {
+            let text = try File(Path.join(folder, name), .read).readAll(limit: .mib(1)), recipe = try Recipe(parsing: text, source: name)
+            #expect(text.starts(with: Array("# ".utf8)) && recipe.name == name.dropLast(5), "\(name)")
+            #expect(try Recipe(parsing: Array(recipe.yaml.utf8)) == recipe, "\(name)")
+            methods.insert(recipe.method)
+        }
+        #expect(methods == Set(Recipe.Method.allCases))
     }
 
     @Test func `a recipe written out reads back as itself, with every default`() throws {
