@@ -13,8 +13,10 @@ struct PolicyLesson: Lesson {
     private let recipe: Recipe
     private let policy: Recipe.Policy
     private let objective: PolicyLoss
+    /// Of the weights the run starts from, where the divergence from them counts.
+    private let reference: Decoder?
 
-    init(_ tasks: TaskShard, _ prompts: SampleCursor, _ recipe: Recipe, _ tokenizer: Tokenizer) throws(Fault) {
+    init(_ tasks: TaskShard, _ prompts: SampleCursor, _ recipe: Recipe, _ tokenizer: Tokenizer, _ reference: Decoder?) throws(Fault) {
         guard let policy = recipe.policy else { preconditionFailure("a recipe of this method has a policy") }
         drawing = try TaskDrawing(tasks, recipe, tokenizer)
         self.prompts = prompts
@@ -22,6 +24,8 @@ struct PolicyLesson: Lesson {
         self.policy = policy
         var options = PolicyLoss.Options()
         options.lengthLimit = policy.answerTokens
+        (options.klWeight, options.klEstimator) = (policy.kl, policy.klEstimator)
+        self.reference = reference
         objective = try PolicyLoss(policy.loss, options: options)
     }
 
@@ -36,7 +40,8 @@ struct PolicyLesson: Lesson {
 
     private func teach(_ learner: Learner, _ answers: [Rollouts.Answer], _ advantages: Advantages) throws(Fault) -> Taught {
         let worth = Array(advantages.values.joined()), totals = StepTotals(sequences: answers.count, tokens: answers.reduce(0) { $0 + $1.drawn.count })
-        var loss = 0.0, gap = 0.0, rows = 0
+        let known = try reference.map { (decoder) throws(Fault) in try ReferenceScores(answers.map(\.learnt), decoder, rows: recipe.rowsPerPass) }
+        var loss = 0.0, gap = 0.0, rows = 0, metrics = PolicyLoss.Metrics()
         for first in stride(from: 0, to: answers.count, by: recipe.sequencesPerPass) {
             let some = first..<min(answers.count, first + recipe.sequencesPerPass)
             let sequences = some.map { answers[$0].learnt }, batch = TokenBatch(sequences)
@@ -49,7 +54,8 @@ struct PolicyLesson: Lesson {
                     let now = logp[drawn].map(Double.init)
                     for (new, old) in zip(now, answers[number].logp) { gap = max(gap, abs(new - Double(old))) }
                     // Where drawing computes otherwise (merged adapters, a GPU), what was drawn has the probability that the training pass gives it.
-                    return Rollout(policy: now, old: learner.drawsWithTrainingsBits ? answers[number].logp.map(Double.init) : now, advantage: worth[number])
+                    return Rollout(
+                        policy: now, old: learner.drawsWithTrainingsBits ? answers[number].logp.map(Double.init) : now, reference: known?.logp[number].map(Double.init), advantage: worth[number])
                 }
                 // Answers that were not drawn from the weights that learn from them would be judged against other odds than they had.
                 guard gap == 0 || !learner.drawsWithTrainingsBits else {
@@ -59,6 +65,7 @@ struct PolicyLesson: Lesson {
                 }
                 let part = try objective.batch(rollouts, of: totals)
                 loss += part.loss
+                metrics += part.metrics
                 var derivative = [Float](repeating: 0, count: logp.count)
                 for (drawn, gradients) in zip(places, part.gradients) { for (place, gradient) in zip(drawn, gradients) { derivative[place] = Float(gradient) } }
                 return derivative
@@ -66,11 +73,13 @@ struct PolicyLesson: Lesson {
             rows += batch.rows
         }
         let count = Double(answers.count)
-        return Taught(
+        var taught = Taught(
             loss: loss, targets: totals.tokens, rows: rows,
             measures: [
                 "reward": advantages.metrics.mean ?? 0, "answer_tokens": Double(totals.tokens) / count, "cut": Double(answers.count { !$0.isWhole }) / count,
                 "flat_groups": Double(advantages.metrics.silentGroups) / Double(advantages.values.count), "ratio_gap": gap,
             ])
+        if reference != nil { taught.measures["divergence"] = metrics.meanDivergence }
+        return taught
     }
 }

@@ -106,13 +106,16 @@ extension Recipe.Policy {
         let weighs = method == .grpo
         advantage = weighs ? try reader.optionalChoice("advantage") ?? .grpo : .grpo
         loss = weighs ? try reader.optionalChoice("loss") ?? .dapo : .dapo
+        kl = weighs ? try reader.optionalDouble("kl", in: 0...10) ?? 0 : 0
+        klEstimator = weighs ? try reader.optionalChoice("kl_estimator") ?? .k3 : .k3
+        if kl > 0, klEstimator == .k1 { throw reader.fault("kl_estimator", "is `k1`, whose derivative says nothing in a loss; `k2` and `k3` have one") }
         if loss == .ppo { throw reader.fault("loss", "is `ppo`, whose advantages come from a value head; there is none here") }
         cutReward = try reader.optionalDouble("cut_reward", in: -10...10)
         try reader.finish()
     }
 
     func yaml(for method: Recipe.Method) -> String {
-        let weighing = method == .grpo ? "  advantage: \(advantage.rawValue)\n  loss: \(loss.rawValue)\n" : ""
+        let weighing = method == .grpo ? "  advantage: \(advantage.rawValue)\n  loss: \(loss.rawValue)\n  kl: \(kl)\n  kl_estimator: \(klEstimator.rawValue)\n" : ""
         return """
             policy:
               group: \(group)

@@ -83,6 +83,9 @@ package struct Recipe: Sendable, Hashable {
         /// Of `grpo`.
         package var advantage: Advantages.Kind
         package var loss: PolicyLoss.Kind
+        /// How much the divergence from what the run starts from weighs beside it; 0 asks no reference.
+        package var kl: Double
+        package var klEstimator: DivergenceEstimator
         /// What an answer that was cut earns, whatever it says; nil judges it as it stands.
         package var cutReward: Double?
     }
@@ -146,6 +149,8 @@ package struct Recipe: Sendable, Hashable {
     /// The chat template the model records, if it was trained to be spoken to.
     package var chatTemplate: String?
 
+    /// Whether what the run starts from is kept beside what learns.
+    var keepsReference: Bool { method == .odpo || method == .grpo && (policy?.kl ?? 0) > 0 }
     /// Rows of one pass, at most.
     var rowsPerPass: Int { (policy == nil ? min(sequencesPerPass, sequencesPerStep) : sequencesPerPass) * method.sequencesPerUnit * sequenceLength }
     package var tokens: Int { steps * sequencesPerStep * (policy?.group ?? method.sequencesPerUnit) * sequenceLength }

@@ -40,7 +40,7 @@ package struct TrainingEstimate: Sendable, Hashable, Codable {
         // A base is lent whole, in memory.
         let lent = base == nil ? ByteCount(0) : ByteCount(table.count * 4)
         // One that only evaluates stands beside it where weights are asked between steps: those that learn, or those they began as.
-        let asked = recipe.method == .kto || recipe.method == .odpo ? try Decoder(weights, rows: recipe.rowsPerPass, precision: recipe.precision, on: device).activationBytes : ByteCount(0), kept = recipe.method == .odpo ? ByteCount(learning.count * 4) : ByteCount(0)
+        let asked = recipe.method == .kto || recipe.keepsReference ? try Decoder(weights, rows: recipe.rowsPerPass, precision: recipe.precision, on: device).activationBytes : ByteCount(0), kept = recipe.keepsReference ? ByteCount(learning.count * 4) : ByteCount(0)
         memory = Optimiser.bytes(learning) + frozen + lent + decoder.activationBytes + asked + kept + ByteCount(device.threads << 21) + .mib(64)
         disk = ByteCount(learning.count * 4 * 9 + table.count * 4) + .mib(1)
         machinePeak = device.measuredPeak(precision: recipe.precision)

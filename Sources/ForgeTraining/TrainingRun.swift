@@ -126,7 +126,8 @@ package final class TrainingRun {
             return try LabelledLesson(answers, recipe, loss, try ReferenceScores(shard.sequences, evaluator, rows: recipe.rowsPerPass), evaluator)
         case (.odpo, .tasks(let shard), .pairs(let loss)):
             return try OnlinePairLesson(shard, try cursor(shard.prompts), recipe, loss, tokenizer, try learner.reference(rows: recipe.rowsPerPass))
-        case (.grpo, .tasks(let shard), _): return try PolicyLesson(shard, try cursor(shard.prompts), recipe, tokenizer)
+        case (.grpo, .tasks(let shard), _):
+            return try PolicyLesson(shard, try cursor(shard.prompts), recipe, tokenizer, recipe.keepsReference ? try learner.reference(rows: recipe.rowsPerPass) : nil)
         default: preconditionFailure("a method learns from its own kind of material")
         }
     }

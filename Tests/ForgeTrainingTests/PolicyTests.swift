@@ -65,6 +65,25 @@ struct PolicyTests {
         #expect(digests.count == 1)
     }
 
+    @Test func `the divergence from what a run starts from is nothing at first, and holds it back`() async throws {
+        let model = try await PolicyTests.speaker()
+        func steps(_ kl: String) async throws -> [StepMetrics] {
+            let recipe = try LessonTests.recipe("policy: {group: 8, answer_tokens: 8\(kl)}", method: .grpo, steps: 12, perStep: 3, perPass: 16, rate: 0.002, precision: .f32)
+            #expect(try Recipe(parsing: Array(recipe.yaml.utf8)) == recipe)
+            return try await scratch { folder in
+                let run = try Bench.run(recipe, try LessonTests.material(recipe, model, PolicyTests.tasks), .base(model), in: folder)
+                return try (0..<12).map { _ in try run.step() }
+            }
+        }
+        let free = try await steps(", kl: 0.000001"), held = try await steps(", kl: 2"), other = try await steps(", kl: 2, kl_estimator: k2"), none = try await steps("")
+        #expect(free[0].measures["divergence"] == 0 && held[0].measures["divergence"] == 0 && none[0].measures["divergence"] == nil)
+        // The first step is the same with and without: where the two are one, the divergence has no slope.
+        #expect(held[0].gradientNorm == none[0].gradientNorm)
+        #expect(held[11].measures["divergence"]! < 0.5 * free[11].measures["divergence"]!, "\(held[11].measures) \(free[11].measures)")
+        #expect(other[11].measures["divergence"]! > 0 && other[11].measures["divergence"] != held[11].measures["divergence"])
+        #expect { try LessonTests.recipe("policy: {group: 8, answer_tokens: 8, kl: 1, kl_estimator: k1}", method: .grpo) } throws: { "\($0)".contains("k1") }
+    }
+
     @Test func `every way to weigh an answer takes a step, and each divides in its own way`() async throws {
         let model = try await PolicyTests.speaker()
         func norm(_ more: String) async throws -> Double {
