@@ -187,7 +187,7 @@ uint64_t hash_of(const std::vector<uint8_t> &words) {
     return hash;
 }
 
-/// What waits, as one graph; success with none where the driver does not take it.
+/// What waits, as one graph; nothing of it has run then.
 Result capture(fk_stream s, Steps *out) {
     Graph graph = nullptr;
     Result result = driver().capture_begin(s->stream, capture_of_this_thread);
@@ -219,6 +219,8 @@ Result give(fk_stream s) {
         if (capture(s, &steps) != success) return issue(s);
         if (s->known.size() >= most_graphs) {
             const auto oldest = std::min_element(s->known.begin(), s->known.end(), [](const auto &a, const auto &b) { return a.second.last_use < b.second.last_use; });
+            // It may be running still.
+            if (const Result result = driver().stream_sync(s->stream); result != success) return result;
             driver().steps_destroy(oldest->second.steps);
             s->known.erase(oldest);
         }
