@@ -75,14 +75,14 @@ struct RunTests {
         }
     }
 
-    /// The child trains, writing a checkpoint after every step, and kills itself after a delay that the seed chooses: most of its
-    /// time goes into writing, so many of the kills fall inside a write.
+    /// The child trains, writing a checkpoint after every step, and kills itself within the step, or the one after it, that the seed chooses: most of its time goes into
+    /// writing, so many of the kills fall inside a write. Half of the children finish a step first, so that there is progress on any machine.
     @Test func `killed at twenty-four seeded moments, it ends in the undisturbed digest`() async throws {
         let bench = try Bench()
         let whole = try await scratch { try Bench.finish(try bench.run(in: $0)) }
         try await scratch { folder in
             unsafe setenv("FORGE_TEST_RUN", folder, 1)
-            // One step and its checkpoint on this machine, now: the delays spread over a few of them.
+            // A step and its checkpoint on this machine, now: the delays spread over one.
             let before = Clock.monotonic
             try await scratch { other in
                 let run = try bench.run(in: other)
@@ -91,18 +91,22 @@ struct RunTests {
                     try run.checkpoint()
                 }
             }
-            let spread = UInt64((Clock.monotonic - before) / 1000)
+            let spread = UInt64((Clock.monotonic - before) / 4000)
             var random = SeededGenerator(seed: 20_261_121), moments: Set<Int> = []
             for _ in 0..<24 {
                 unsafe setenv("FORGE_TEST_MICROSECONDS", String(random.next() % spread), 1)
+                unsafe setenv("FORGE_TEST_STEPS", String(random.next() % 2), 1)
                 await #expect(processExitsWith: .signal(SIGKILL)) {
                     let folder = try #require(Environment["FORGE_TEST_RUN"]), delay = UInt32(try #require(Environment["FORGE_TEST_MICROSECONDS"]))!
-                    let run = try Bench().run(in: folder)
-                    OSThread.start("executioner") {
-                        usleep(delay)
-                        kill(getpid(), SIGKILL)
-                    }
+                    let run = try Bench().run(in: folder), first = try #require(Environment["FORGE_TEST_STEPS"].flatMap { Int($0) })
+                    let from = run.steps
                     while !run.isFinished {
+                        if run.steps == from + first {
+                            OSThread.start("executioner") {
+                                usleep(delay)
+                                kill(getpid(), SIGKILL)
+                            }
+                        }
                         _ = try run.step()
                         try run.checkpoint()
                     }
