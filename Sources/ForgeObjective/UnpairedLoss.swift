@@ -39,6 +39,7 @@ package struct UnpairedLoss: Sendable, Hashable {
         package var undesirableReward = 0.0
         /// z, one for a whole step.
         package var baseline = 0.0
+
         package init(baseline: Double = 0) { self.baseline = baseline }
 
         package mutating func add(_ pass: Metrics) {

@@ -45,9 +45,7 @@ struct LabelledLesson: Lesson {
                 let part = try objective.batch(examples, baseline: baseline, of: units.count)
                 taught.loss += part.loss
                 metrics.add(part.metrics)
-                var out = [Float](repeating: 0, count: logp.count)
-                for (rows, gradient) in zip(places, part.gradients) { for row in rows { out[row] = Float(gradient) } }
-                return out
+                return LearntRows.spread(zip(part.gradients, places).map { Array(repeating: $0, count: $1.count) }, over: places, of: logp.count)
             }
             taught.rows += batch.rows
         }
@@ -65,21 +63,14 @@ struct LabelledLesson: Lesson {
         return try UnpairedLoss.baseline(policy: units.indices.map(now.sum), reference: units.map(mismatched.reference.sum))
     }
 
-    /// Each prompt with the answer of the next sample that has another one, cut to fit. Where there is none, with its own.
+    /// Each prompt with the answer of the next sample that has another one, in a circle, cut to fit. Where all prompts are one, with any answer.
     static func mismatch(_ sequences: [LearntSequence], rows: Int) -> [LearntSequence] {
         func prompt(_ sequence: LearntSequence) -> ArraySlice<Int32> { sequence.tokens.prefix(sequence.learnt.first?.lowerBound ?? sequence.tokens.count) }
-        // The next of another prompt is that of the next sample, or the one after a run of equal prompts: found once, from the end.
+        // From the end, and once more for those whose next one lies beyond it.
         var next = Array(sequences.indices)
-        for i in sequences.indices.reversed() {
-            let after = (i + 1) % sequences.count
-            next[i] = prompt(sequences[after]) != prompt(sequences[i]) ? after : i + 1 < sequences.count ? next[after] : i
-        }
-        if let last = sequences.indices.last, next[last] == last, let first = sequences.indices.first(where: { prompt(sequences[$0]) != prompt(sequences[last]) }) {
-            var i = last
-            while i >= 0, prompt(sequences[i]) == prompt(sequences[last]) {
-                next[i] = first
-                i -= 1
-            }
+        for place in (0..<2 * sequences.count).reversed() {
+            let i = place % sequences.count, after = (i + 1) % sequences.count
+            next[i] = prompt(sequences[after]) != prompt(sequences[i]) ? after : next[after]
         }
         return sequences.indices.map { i in
             let own = prompt(sequences[i]), other = sequences[next[i]], shift = own.count - prompt(other).count, most = rows - rows % 2

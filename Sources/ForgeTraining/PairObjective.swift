@@ -1,6 +1,6 @@
-import ForgeNN
 import ForgeCore
 import ForgeData
+import ForgeNN
 import ForgeObjective
 
 /// A preference loss on a pass: from the log-probability of each row to the loss's derivative by it.
@@ -28,14 +28,9 @@ struct PairObjective {
     /// - Returns: the rows of the pass.
     mutating func teach(_ pairs: [Pair], _ decoder: Decoder, of total: Int, targets: Int) throws(Fault) -> Int {
         let sequences = pairs.flatMap(\.sequences), batch = TokenBatch(sequences), places = LearntRows.places(sequences)
-        var copy = self
         try decoder.forwardBackward(batch, share: 1 / Float(targets)) { (logp) throws(Fault) in
-            let derivatives = try copy.derivatives(pairs, places.map { $0.map { Double(logp[$0]) } }, of: total)
-            var out = [Float](repeating: 0, count: logp.count)
-            for (rows, values) in zip(places, derivatives) { for (row, value) in zip(rows, values) { out[row] = Float(value) } }
-            return out
+            LearntRows.spread(try derivatives(pairs, places.map { $0.map { Double(logp[$0]) } }, of: total), over: places, of: logp.count)
         }
-        self = copy
         return batch.rows
     }
 

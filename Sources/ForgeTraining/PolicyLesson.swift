@@ -46,12 +46,9 @@ struct PolicyLesson: Lesson {
             let some = first..<min(answers.count, first + recipe.sequencesPerPass)
             let sequences = some.map { answers[$0].learnt }, batch = TokenBatch(sequences)
             try learner.decoder.forwardBackward(batch, share: 1 / Float(totals.tokens)) { (logp) throws(Fault) in
-                var places: [Range<Int>] = [], row = 0
-                let rollouts = zip(some, sequences).map { number, sequence in
-                    let drawn = row + answers[number].promptCount - 1..<row + answers[number].tokens.count - 1
-                    places.append(drawn)
-                    row += sequence.rows
-                    let now = logp[drawn].map(Double.init)
+                let places = LearntRows.places(sequences)
+                let rollouts = zip(some, places).map { number, drawn in
+                    let now = drawn.map { Double(logp[$0]) }
                     for (new, old) in zip(now, answers[number].logp) { gap = max(gap, abs(new - Double(old))) }
                     // Where drawing computes otherwise (merged adapters, a GPU), what was drawn has the probability that the training pass gives it.
                     return Rollout(
@@ -66,9 +63,7 @@ struct PolicyLesson: Lesson {
                 let part = try objective.batch(rollouts, of: totals)
                 loss += part.loss
                 metrics += part.metrics
-                var derivative = [Float](repeating: 0, count: logp.count)
-                for (drawn, gradients) in zip(places, part.gradients) { for (place, gradient) in zip(drawn, gradients) { derivative[place] = Float(gradient) } }
-                return derivative
+                return LearntRows.spread(part.gradients, over: places, of: logp.count)
             }
             rows += batch.rows
         }

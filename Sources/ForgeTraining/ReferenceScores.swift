@@ -37,5 +37,13 @@ enum LearntRows {
         }
     }
 
+    /// By row, the derivative of its log-probability; 0 where nothing is learnt.
+    /// - Parameter derivatives: by sequence, of each of its `places`.
+    static func spread(_ derivatives: some Sequence<[Double]>, over places: [[Int]], of rows: Int) -> [Float] {
+        var out = [Float](repeating: 0, count: rows)
+        for (rows, values) in zip(places, derivatives) { for (row, value) in zip(rows, values) { out[row] = Float(value) } }
+        return out
+    }
+
     static func values(of rows: [Float], _ sequences: some Sequence<LearntSequence>) -> [[Float]] { places(sequences).map { $0.map { rows[$0] } } }
 }

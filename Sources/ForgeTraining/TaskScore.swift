@@ -6,7 +6,7 @@ import ForgeTensor
 import ForgeTokenizer
 
 /// Tasks that are held out, and what a model's likeliest answers to them earn.
-package struct TaskScore: Codable, Sendable, Hashable {
+package struct TaskScore: Sendable, Hashable {
     package var count: Int
     /// Answers that earned everything there was to earn.
     package var right: Int

@@ -141,6 +141,7 @@ struct PreferenceTests {
         #expect(mixed.map(\.tokens) == [[1, 5, 9, 9, 9, 2], [1, 5, 9, 9, 9, 2], [1, 6, 6, 7, 2]])
         #expect(mixed.map(\.learnt) == [[2..<6], [2..<6], [3..<5]])
         #expect(LabelledLesson.mismatch([sample([1, 5], [7, 2])], rows: 6).map(\.tokens) == [[1, 5, 7, 2]])
+        #expect(LabelledLesson.mismatch([], rows: 6).isEmpty)
         // The last ones of a list share the prompt of each other, and of nobody else.
         let tail = LabelledLesson.mismatch([sample([1, 6], [9, 2]), sample([1, 5], [7, 2]), sample([1, 5], [8, 2])], rows: 4)
         #expect(tail.map(\.tokens) == [[1, 6, 7, 2], [1, 5, 9, 2], [1, 5, 9, 2]])
