@@ -7,6 +7,7 @@ import ForgeOS
 import ForgeTensor
 import ForgeTokenizer
 import ForgeTraining
+import TrainerAPI
 
 /// Scores a model on held-out documents, and the Kneser–Ney baseline fitted on the training documents beside it; or an imported one on the fixed text.
 struct EvaluationJob {
@@ -50,7 +51,7 @@ struct EvaluationJob {
         }
         try channel.send(WorkerReport.preparing(what: "scoring the model"))
         let scorer = try Scorer(parameters, tokenizer: tokenizer, on: device)
-        let score = try scorer.score(heldOut.texts) + scorer.score(heldOut.sequences), tasks = try heldOut.scoreTasks(parameters, on: device)
+        let score = try scorer.score(heldOut.texts) + scorer.score(heldOut.sequences), tasks = try heldOut.scoreTasks(parameters, on: device).map { EvaluationReport.Tasks(count: $0.count, right: $0.right, reward: $0.reward) }
         guard heldOut.count > 0 else { return try channel.send(WorkerReport.scored(documents: 0, bytes: 0, modelBits: 0, baselineBits: 0, tasks: tasks)) }
         try channel.send(WorkerReport.preparing(what: "fitting the baseline"))
         let baseline = KneserNey(order: 5, documents: heldOut.training)

@@ -389,7 +389,7 @@ package actor Supervisor: Service {
         package let bytes: Int
         package let modelBits: Double
         package let baselineBits: Double
-        let tasks: TaskScore?
+        let tasks: EvaluationReport.Tasks?
     }
 
     /// Scores a model in a worker of its own, beside whatever else runs.

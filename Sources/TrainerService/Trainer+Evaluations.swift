@@ -46,11 +46,10 @@ extension Trainer {
         guard score.bytes > 0 || score.tasks != nil, score.modelBits.isFinite, score.baselineBits.isFinite else {
             throw Fault(.environment, "evaluation.no_number", "the score is no number", why: "\(score.bytes) bytes were scored", remedy: "look at the model's loss curve")
         }
-        let tasks = score.tasks.map { EvaluationReport.Tasks(count: $0.count, right: $0.right, reward: $0.reward) }
         guard score.bytes > 0 else {
             // The registry keeps scores in bits; what answers earned is kept by the log, and by whoever asked.
             return EvaluationReport(
-                model: loan.reference, modelDigest: loan.digest, dataset: datasets.first?.view.digest ?? MeasuringText.digest, documents: 0, bytes: 0, microbitsPerByte: nil, tasks: tasks, record: nil)
+                model: loan.reference, modelDigest: loan.digest, dataset: datasets.first?.view.digest ?? MeasuringText.digest, documents: 0, bytes: 0, microbitsPerByte: nil, tasks: score.tasks, record: nil)
         }
         func microbits(_ bits: Double) -> Int64 { Int64((bits / Double(score.bytes) * 1e6).rounded()) }
         let beside = importing ? score.baselineBits > 0 ? Trainer.otherReading : nil : Trainer.baseline
@@ -64,7 +63,7 @@ extension Trainer {
         let perByte = microbits(score.modelBits)
         var report = EvaluationReport(
             model: loan.reference, modelDigest: loan.digest, dataset: datasets.first?.view.digest ?? MeasuringText.digest, documents: score.documents, bytes: score.bytes,
-            microbitsPerByte: perByte, baselineMicrobitsPerByte: beside == nil ? nil : microbits(score.baselineBits), tasks: tasks, baseline: beside, record: nil)
+            microbitsPerByte: perByte, baselineMicrobitsPerByte: beside == nil ? nil : microbits(score.baselineBits), tasks: score.tasks, baseline: beside, record: nil)
         let text = String(decoding: try Wire.encode(report), as: UTF8.self)
         let kept = try await registry.evaluate(
             loan.reference,

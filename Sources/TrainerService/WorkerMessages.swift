@@ -1,5 +1,4 @@
 import ForgeCore
-import ForgeTraining
 import TrainerAPI
 
 /// What a worker is told, once, over the socket it inherits as descriptor 3. Holds keys: it is never logged or written.
@@ -52,7 +51,7 @@ enum WorkerReport: Codable, Sendable {
     /// Checkpoints that were not whole were set aside.
     case damaged([String])
     case trained(files: [RunRecord.File], kernels: String)
-    case scored(documents: Int, bytes: Int, modelBits: Double, baselineBits: Double, tasks: TaskScore?)
+    case scored(documents: Int, bytes: Int, modelBits: Double, baselineBits: Double, tasks: EvaluationReport.Tasks?)
     /// It was asked to stop, has written a checkpoint, and ends.
     case stopped(step: Int)
     case failed(WorkerFault)

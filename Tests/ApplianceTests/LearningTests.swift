@@ -81,7 +81,11 @@ import Testing
             let pairs = (0..<8).map { #"{"prompt":[{"role":"user","content":"say \#($0)"}],"chosen":"\#($0 * 3)","rejected":"no"}"# }.joined(separator: "\n")
             try Durable.replace(Path.join(site.path("pairs"), "pairs.jsonl"), with: Array(pairs.utf8))
             #expect(try await site.forge("data", "add", site.path("pairs"), "--name", "pairs", "-q", as: "dana").code == 0)
-            for (method, data, more) in [("dpo", "pairs", ""), ("odpo", "tasks", "policy: {group: 4, answer_tokens: 4}")] {
+            try Durable.makeDirectory(site.path("labels"))
+            let labels = (0..<8).map { #"{"prompt":[{"role":"user","content":"say \#($0)"}],"completion":"\#($0 * 3)","label":\#($0 % 2 == 0)}"# }.joined(separator: "\n")
+            try Durable.replace(Path.join(site.path("labels"), "labels.jsonl"), with: Array(labels.utf8))
+            #expect(try await site.forge("data", "add", site.path("labels"), "--name", "labels", "-q", as: "dana").code == 0)
+            for (method, data, more) in [("dpo", "pairs", ""), ("kto", "labels", ""), ("odpo", "tasks", "policy: {group: 4, answer_tokens: 4}")] {
                 let recipe = LearningTests.taught(more, base: "taught@1", name: method).replacing("method: sft", with: "method: \(method)")
                 let run = try await site.wait(for: "finished", of: try await site.submit(recipe, data: data))
                 #expect(run["result"]?["name"]?.string == method, "\(run)")

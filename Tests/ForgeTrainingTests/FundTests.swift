@@ -24,18 +24,16 @@ struct FundTests {
         try DocumentReader().read(path: "tasks.jsonl", bytes: Array(tasks.map { $0.line(form) }.joined(separator: "\n").utf8)).text
     }
 
-    /// The share of tasks whose likeliest answer is right.
+    /// The share of tasks whose likeliest answer is right, as `forge eval` finds it.
     private func passRate(_ model: StoredModel, _ tasks: [DrawnTask]) throws -> Double {
         let device = try Device(threads: 2), parameters = try Parameters(ParameterTable(model.config), on: device)
         try parameters.load(model)
-        var encoder = SampleEncoder(model.tokenizer, template: .mistralV3)
-        let requests = try tasks.map { task in
-            Rollouts.Request(prompt: try encoder.prompt(.conversation(Conversation([ChatMessage(.user, task.task.prompt)]))), choice: 0, seed: 0)
-        }
-        let answers = try Rollouts(temperature: 0, tokensMax: 40, end: model.tokenizer.control.end).draw(
-            requests, from: try PackedWeights(parameters, as: .f32, on: device), rows: 512, on: device)
-        let right = zip(answers, tasks).count { $0.isWhole && Verdict(on: model.tokenizer.decode($0.drawn), to: $1.task) == .right }
-        return Double(right) / Double(tasks.count)
+        var heldOut = HeldOut(for: model)
+        try heldOut.take(try file(tasks, .prompts), .samples)
+        let score = try #require(try heldOut.scoreTasks(parameters, on: device))
+        // The quant judge gives all or nothing here.
+        #expect(score.count == tasks.count && heldOut.count == 0 && score.reward == Double(score.right) / Double(score.count))
+        return score.reward
     }
 
     @Test func `examples teach the language, and rewards teach more of it`() async throws {
