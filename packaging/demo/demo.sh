@@ -8,6 +8,7 @@
 # flow      steps/1-people.sh … steps/8-proof.sh, in order; `demo.sh 1 2 3` runs only those
 set -uo pipefail
 cd "$(dirname "$0")/../.."
+at=.demo
 . packaging/demo/lib.sh
 record "$@"
 demo=$PWD/.demo here=packaging/demo

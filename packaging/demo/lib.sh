@@ -6,8 +6,8 @@
 
 if [ -t 1 ] && [ -z "${NO_COLOR-}" ]; then bold=$'\033[1m' dim=$'\033[2m' plain=$'\033[0m'; else bold='' dim='' plain=''; fi
 demo_began=$SECONDS
-# Everything of a demo or an example lies in one folder.
-at=${at:-.demo} keys=$PWD/${at:-.demo}/keys
+# Everything of a demo or an example lies in one folder, which whoever sources this has named.
+keys=$PWD/${at:?}/keys
 
 # record ARGUMENT…: goes on as a child whose every word is also kept in .demo/transcript.raw; on a terminal it still sees a terminal.
 record() {
